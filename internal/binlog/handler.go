@@ -1,0 +1,70 @@
+package binlog
+
+import (
+	"context"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// Handler receives what the Reader reads. All methods are called by the goroutine that called Reader.Run, one at a time
+// and in binlog order. Each may block for as long as it likes: that is the back-pressure, the server keeps the log. An
+// error ends Run, which returns it.
+type Handler interface {
+	// Begin is called once for every transaction that has rows of a selected table, right before the first Rows. tx is
+	// made for this transaction and may be kept.
+	Begin(ctx context.Context, tx *record.Transaction) error
+
+	// Rows is called for every rows event of a selected table. rows and all that it points to, except Table and Layout,
+	// are valid during the call only.
+	Rows(ctx context.Context, rows *Rows) error
+
+	// Commit is called after every transaction, also those without selected rows, after DDL, and, with Idle set, when
+	// the log moved on or a heartbeat came without a transaction.
+	Commit(ctx context.Context, b Boundary) error
+
+	// Schema is called when a statement changed a selected table (Table definitions not looked at yet), and again with
+	// New set when the next rows show the definition that they are written with.
+	Schema(ctx context.Context, c SchemaChange) error
+}
+
+// Boundary is a place in the log at which no transaction is open: reading can start there.
+type Boundary struct {
+	File   string
+	Offset uint64    // offset just behind the transaction
+	GTID   string    // the transaction that was just completed; "" if it has none, or if Idle
+	Time   time.Time // commit time of the transaction; for an idle boundary, when it arrived here
+	Idle   bool      // no transaction: a heartbeat or a new log file
+}
+
+// Position is the boundary without a GTID set, which the caller keeps with a GTIDSet of its own.
+func (b Boundary) Position() source.Position {
+	return source.Position{File: b.File, Offset: b.Offset}
+}
+
+// ChangeKind says what happened to a table's definition.
+type ChangeKind uint8
+
+// The kinds of schema change.
+const (
+	Created    ChangeKind = iota + 1 // CREATE TABLE
+	Altered                          // ALTER TABLE, CREATE or DROP INDEX
+	Dropped                          // DROP TABLE
+	Renamed                          // RENAME TABLE, ALTER TABLE ... RENAME
+	Truncated                        // TRUNCATE TABLE: the rows are gone, the definition stays
+	Definition                       // rows follow that are written with New; Old is what came before them, nil if nothing did
+)
+
+// SchemaChange tells of one selected table. Of a rename, one change is told if either name is selected.
+type SchemaChange struct {
+	Kind               ChangeKind
+	Schema, Name       string
+	NewSchema, NewName string // of Renamed
+	Statement          string // the DDL statement; "" for Definition
+	Old, New           *schema.Table
+	Place              record.Place // of the statement's event, or of the table map
+	GTID               string
+	Time               time.Time
+}
