@@ -1,8 +1,13 @@
 // Package record writes and reads the DMS envelope: the JSON bytes of data and control records, their partition
 // keys, and the coordinates they carry. It is pure: no clock, no I/O. The same input gives the same bytes.
+//
+// Writing starts with a Plan, made once per table version, in which every byte that does not depend on the row is
+// rendered beforehand; Plan.Append then only copies these runs and the values between them, and allocates nothing.
+// Reading is Parse, which looks at a record's metadata and leaves its data alone.
 package record
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -16,6 +21,18 @@ const (
 	Update
 	Delete
 )
+
+var operationNames = [...]string{Load: "load", Insert: "insert", Update: "update", Delete: "delete"}
+
+// String is the operation as records spell it.
+func (o Operation) String() string {
+	if o.valid() {
+		return operationNames[o]
+	}
+	return fmt.Sprintf("operation(%d)", uint8(o))
+}
+
+func (o Operation) valid() bool { return o >= Load && o <= Delete }
 
 // Place says where one row change stands in the binlog.
 type Place struct {

@@ -1,0 +1,142 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+)
+
+var errNoTransaction = errors.New("the stamp names no transaction")
+
+// Append appends the record of one change and returns the extended buffer; after an error dst is as it was. row is
+// the row that the record shows under data: after an insert, update or load, and before a delete. before is the old
+// row of an update; it is only looked at when before-images are on.
+func (p *Plan) Append(dst []byte, op Operation, row, before [][]byte, s *Stamp) ([]byte, error) {
+	out, err := p.append(dst, op, row, before, s)
+	if err != nil {
+		return dst, fmt.Errorf("build %s record of %s: %w", op, p.fullName, err)
+	}
+	return out, nil
+}
+
+func (p *Plan) append(dst []byte, op Operation, row, before [][]byte, s *Stamp) ([]byte, error) {
+	switch {
+	case !op.valid():
+		return dst, errors.New("there is no such operation")
+	case op != Load && s.Tx == nil:
+		return dst, errNoTransaction
+	case len(row) != len(p.table.Columns):
+		return dst, p.rowLengthError(row)
+	}
+	dst = append(dst, p.dataOpen...)
+	dst, err := p.appendColumns(dst, p.columns, row)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, p.objectEnd...)
+
+	if op == Update && p.opts.BeforeImage.Enabled {
+		if len(before) != len(p.table.Columns) {
+			return dst, fmt.Errorf("before-image: %w", p.rowLengthError(before))
+		}
+		dst = append(dst, p.beforeOpen...)
+		if dst, err = p.appendColumns(dst, p.before, before); err != nil {
+			return dst, fmt.Errorf("before-image: %w", err)
+		}
+		dst = append(dst, p.objectEnd...)
+	}
+	return p.appendMetadata(dst, op, row, s)
+}
+
+// appendColumns appends the members of an object. A column whose value is NULL, or rendered as null as a zero date
+// is, is left out unless the options want it.
+func (p *Plan) appendColumns(dst []byte, members []member, row [][]byte) ([]byte, error) {
+	skip := 1 // the comma before the first member
+	for i := range members {
+		m := &members[i]
+		v := row[m.col]
+		if v == nil && !p.opts.IncludeNullAndEmpty {
+			continue
+		}
+		mark := len(dst)
+		dst = append(dst, m.name[skip:]...)
+		if v == nil {
+			dst = append(dst, "null"...)
+			skip = 0
+			continue
+		}
+		value := len(dst)
+		var err error
+		if dst, err = p.codec.AppendJSON(dst, m.col, v); err != nil {
+			return dst, err
+		}
+		if len(dst)-value == len("null") && dst[value] == 'n' && !p.opts.IncludeNullAndEmpty {
+			dst = dst[:mark]
+			continue
+		}
+		skip = 0
+	}
+	return dst, nil
+}
+
+func (p *Plan) appendMetadata(dst []byte, op Operation, row [][]byte, s *Stamp) ([]byte, error) {
+	m := &p.meta[op]
+	dst = append(dst, m.toTime...)
+	dst = appendTime(dst, s.Time)
+	dst = append(dst, m.toKey...)
+	if m.keyed {
+		mark := len(dst)
+		var err error
+		if dst, err = p.appendPartitionKey(dst, m.kind, row, s); err != nil {
+			return dst, err
+		}
+		// The key is built where it will stand, quoted behind itself, and moved into its place.
+		end := len(dst)
+		dst = appendString(dst, dst[mark:end])
+		dst = append(dst[:mark], dst[end:]...)
+	}
+	dst = append(dst, m.toID...)
+	if op != Load {
+		dst = p.appendTransaction(dst, s)
+	}
+	if s.Term != 0 {
+		dst = append(dst, p.names.term...)
+		dst = appendUint(dst, s.Term)
+		dst = append(dst, p.names.epoch...)
+		dst = appendUint(dst, s.Epoch)
+	}
+	return append(dst, p.end...), nil
+}
+
+func (p *Plan) appendTransaction(dst []byte, s *Stamp) []byte {
+	dst = appendUint(dst, s.Tx.ID)
+	if p.opts.IncludeTransactionDetails {
+		dst = append(dst, p.names.recordID...)
+		dst = appendUint(dst, s.RecordID)
+		if s.PrevTxID != 0 {
+			dst = append(dst, p.names.prevID...)
+			dst = appendUint(dst, s.PrevTxID)
+			dst = append(dst, p.names.prevRecordID...)
+			dst = appendUint(dst, s.PrevTxRecordID)
+		}
+		dst = append(dst, p.names.commitTime...)
+		dst = appendTime(dst, s.Tx.CommitTime)
+		dst = append(dst, '"')
+		dst = append(dst, p.names.position...)
+		dst = appendQuotedPosition(dst, &s.Place, s.Tx.ID)
+	}
+	if p.opts.IncludeGTID && s.Tx.GTID != "" {
+		dst = append(dst, p.names.gtid...)
+		dst = appendString(dst, s.Tx.GTID)
+	}
+	return dst
+}
+
+// appendQuotedPosition appends a stream-position as a JSON string.
+func appendQuotedPosition(dst []byte, p *Place, txID uint64) []byte {
+	mark := len(dst)
+	dst = append(appendStreamPosition(append(dst, '"'), p, txID), '"')
+	if plain(p.File) {
+		return dst
+	}
+	return appendString(dst[:mark], string(dst[mark+1:len(dst)-1]))
+}
