@@ -1,0 +1,231 @@
+package checkpoint
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Span is how many changes may be handed out beyond the last saved checkpoint. Readers of the stream remember as many
+// places to drop what a restart sends again, so it is part of the format: a writer must not use more.
+const Span = 65536
+
+// Tracker numbers an ordered feed of changes, takes their acknowledgements in any order, and knows the frontier: up to
+// where everything is acknowledged without a gap. B is a place between two transactions, where reading can begin
+// again; P is the place of one change.
+//
+// One goroutine feeds it (Next and Boundary); everything else may be called from any goroutine. Memory is bounded by
+// the span, however many boundaries come without changes.
+type Tracker[B, P any] struct {
+	span uint64
+	step uint64 // Wanted is signalled after so many
+	fold func(acc *B, next B)
+	room chan struct{} // signalled when Saved widens the window
+	want chan struct{}
+
+	mu       sync.Mutex // covers everything below
+	places   []P        // of change n at n & mask, and the same for times and bits
+	times    []int64    // Unix nanoseconds
+	bits     []uint64
+	mask     uint64
+	given    uint64 // the last change handed out by Next
+	acked    uint64 // every change up to this one is acknowledged
+	saved    uint64 // a durable checkpoint covers every change up to this one
+	wantAt   uint64 // the next signal is due when acked reaches this
+	boundary B      // folded: all boundaries up to covered
+	covered  uint64 // the last change that belongs to boundary
+	before   uint64 // changes behind the start boundary that were done before the first Next
+	done     P      // the place of change acked, or of the last one of before
+	pending  queue[marked[B]]
+}
+
+// marked is a boundary that waits for change seq.
+type marked[B any] struct {
+	seq uint64
+	b   B
+}
+
+// Frontier is up to where everything is acknowledged.
+type Frontier[B, P any] struct {
+	Boundary    B      // everything up to here is done
+	BoundarySeq uint64 // the last change that Boundary covers; 0: none
+	Done        uint64 // changes behind Boundary that are done without a gap
+	DonePlace   P      // the place of the last of them; zero if Done is 0
+	Seq         uint64 // the last change that is done without a gap: what to give to Saved
+}
+
+// NewTracker makes a tracker that allows span changes (0: Span) beyond the last saved one. start is the boundary that
+// the feed begins at, and what Frontier says until a later one is reached.
+//
+// fold makes one boundary of two that follow each other, into acc; nil means that the later one is all that counts. It
+// is called with the tracker's mutex held. If B has a method Clone() B, Frontier gives away clones; without it a fold
+// must not change anything that a plain copy of acc shares with acc.
+func NewTracker[B, P any](span uint64, start B, fold func(acc *B, next B)) *Tracker[B, P] {
+	if span == 0 {
+		span = Span
+	}
+	size := uint64(64)
+	for size < span {
+		size *= 2
+	}
+	if fold == nil {
+		fold = func(acc *B, next B) { *acc = next }
+	}
+	step := max(1, span/4)
+	return &Tracker[B, P]{
+		span: span, step: step, wantAt: step, fold: fold, boundary: start,
+		room: make(chan struct{}, 1), want: make(chan struct{}, 1),
+		places: make([]P, size), times: make([]int64, size), bits: make([]uint64, size/64), mask: size - 1,
+	}
+}
+
+// Resume says that done changes behind the start boundary, the last of them at place, were acknowledged before this
+// tracker was made and will not be given to it again. Frontier counts them until the next boundary is reached. It must
+// be called before the first Next.
+func (t *Tracker[B, P]) Resume(done uint64, place P) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.before, t.done = done, place
+}
+
+// Next takes the next change and gives its number, from 1 upwards without gaps. It blocks while span changes are
+// handed out beyond the last saved one. at is what OldestUnacked tells of the change.
+func (t *Tracker[B, P]) Next(ctx context.Context, place P, at time.Time) (uint64, error) {
+	for {
+		if seq, ok := t.next(place, at); ok {
+			return seq, nil
+		}
+		select {
+		case <-t.room:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+func (t *Tracker[B, P]) next(place P, at time.Time) (uint64, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.given-t.saved >= t.span {
+		return 0, false
+	}
+	t.given++
+	t.places[t.given&t.mask] = place
+	t.times[t.given&t.mask] = at.UnixNano()
+	return t.given, true
+}
+
+// Boundary says that the changes handed out so far belong to transactions that are complete at b.
+func (t *Tracker[B, P]) Boundary(b B) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.given == t.acked {
+		t.reach(t.given, b)
+		return
+	}
+	if last := t.pending.last(); last != nil && last.seq == t.given {
+		t.fold(&last.b, b)
+		return
+	}
+	t.pending.push(marked[B]{t.given, b})
+}
+
+// Acked says that change seq is durable in the stream. Saying it again, or of a change that was not handed out, does
+// nothing.
+func (t *Tracker[B, P]) Acked(seq uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if seq <= t.acked || seq > t.given {
+		return
+	}
+	if seq != t.acked+1 {
+		t.bits[seq&t.mask/64] |= 1 << (seq & 63)
+		return
+	}
+	for t.acked = seq; t.take(t.acked + 1); t.acked++ {
+	}
+	t.done = t.places[t.acked&t.mask]
+	for first := t.pending.first(); first != nil && first.seq <= t.acked; first = t.pending.first() {
+		t.reach(first.seq, first.b)
+		t.pending.pop()
+	}
+	if t.acked >= t.wantAt {
+		t.ask()
+	}
+}
+
+// take says whether seq was acknowledged out of turn, and clears that for the change that will use the bit next.
+func (t *Tracker[B, P]) take(seq uint64) bool {
+	word, bit := &t.bits[seq&t.mask/64], uint64(1)<<(seq&63)
+	if *word&bit == 0 {
+		return false
+	}
+	*word &^= bit
+	return true
+}
+
+// reach makes b the frontier's boundary.
+func (t *Tracker[B, P]) reach(seq uint64, b B) {
+	t.fold(&t.boundary, b)
+	t.covered, t.before = seq, 0
+}
+
+// ask signals Wanted, and is due again a step later.
+func (t *Tracker[B, P]) ask() {
+	t.wantAt = t.acked + t.step
+	signal(t.want)
+}
+
+// Frontier is what a checkpoint may say now.
+func (t *Tracker[B, P]) Frontier() Frontier[B, P] {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := Frontier[B, P]{
+		Boundary: t.boundary, BoundarySeq: t.covered,
+		Done: t.before + t.acked - t.covered, Seq: t.acked,
+	}
+	if c, ok := any(t.boundary).(interface{ Clone() B }); ok {
+		f.Boundary = c.Clone()
+	}
+	if f.Done > 0 {
+		f.DonePlace = t.done
+	}
+	return f
+}
+
+// Saved says that a checkpoint with Frontier().Seq == seq is durable. It widens the window.
+func (t *Tracker[B, P]) Saved(seq uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seq = min(seq, t.acked)
+	if seq <= t.saved {
+		return
+	}
+	t.saved = seq
+	signal(t.room)
+	if t.wantAt = seq + t.step; t.acked >= t.wantAt {
+		t.ask()
+	}
+}
+
+// Wanted receives when a quarter of the span was acknowledged without a gap since the last Saved, and each quarter
+// after: time to save.
+func (t *Tracker[B, P]) Wanted() <-chan struct{} { return t.want }
+
+// OldestUnacked is the time that was given to Next with the oldest change that is not acknowledged, if there is one.
+func (t *Tracker[B, P]) OldestUnacked() (at time.Time, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.acked == t.given {
+		return time.Time{}, false
+	}
+	return time.Unix(0, t.times[(t.acked+1)&t.mask]), true
+}
+
+// signal leaves one token for whoever waits.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

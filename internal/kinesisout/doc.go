@@ -1,0 +1,12 @@
+// Package kinesisout writes records into a Kinesis stream, in order per partition key, whatever fails.
+//
+// Kinesis stores the records of one request in any order and may refuse some of them while it takes later ones. So a
+// key's next record is not sent before its previous one is acknowledged: every open shard has a lane, a lane has one
+// request in flight, and a request holds at most one record of each partition key. A record that was refused, or whose
+// answer was lost, is sent again before any later record of its key. After a lost answer a record may be stored twice;
+// nothing else doubles, and nothing is lost while the Writer runs.
+//
+// What is queued is bounded in bytes and Put blocks at the bound. Trouble that may pass (throttling, an endpoint that
+// is away, expired credentials) is waited out for ever; what cannot pass by itself (no permission, no such stream) ends
+// Run with an *Error that says what to do.
+package kinesisout
