@@ -81,7 +81,7 @@ func (p *Plan) appendColumns(dst []byte, members []member, row [][]byte) ([]byte
 func (p *Plan) appendMetadata(dst []byte, op Operation, row [][]byte, s *Stamp) ([]byte, error) {
 	m := &p.meta[op]
 	dst = append(dst, m.toTime...)
-	dst = appendTime(dst, s.Time)
+	dst = appendStampTime(dst, s)
 	dst = append(dst, m.toKey...)
 	if m.keyed {
 		mark := len(dst)
@@ -95,48 +95,8 @@ func (p *Plan) appendMetadata(dst []byte, op Operation, row [][]byte, s *Stamp) 
 		dst = append(dst[:mark], dst[end:]...)
 	}
 	dst = append(dst, m.toID...)
-	if op != Load {
-		dst = p.appendTransaction(dst, s)
+	if op == Load {
+		return p.form.appendTerm(dst, s), nil
 	}
-	if s.Term != 0 {
-		dst = append(dst, p.names.term...)
-		dst = appendUint(dst, s.Term)
-		dst = append(dst, p.names.epoch...)
-		dst = appendUint(dst, s.Epoch)
-	}
-	return append(dst, p.end...), nil
-}
-
-func (p *Plan) appendTransaction(dst []byte, s *Stamp) []byte {
-	dst = appendUint(dst, s.Tx.ID)
-	if p.opts.IncludeTransactionDetails {
-		dst = append(dst, p.names.recordID...)
-		dst = appendUint(dst, s.RecordID)
-		if s.PrevTxID != 0 {
-			dst = append(dst, p.names.prevID...)
-			dst = appendUint(dst, s.PrevTxID)
-			dst = append(dst, p.names.prevRecordID...)
-			dst = appendUint(dst, s.PrevTxRecordID)
-		}
-		dst = append(dst, p.names.commitTime...)
-		dst = appendTime(dst, s.Tx.CommitTime)
-		dst = append(dst, '"')
-		dst = append(dst, p.names.position...)
-		dst = appendQuotedPosition(dst, &s.Place, s.Tx.ID)
-	}
-	if p.opts.IncludeGTID && s.Tx.GTID != "" {
-		dst = append(dst, p.names.gtid...)
-		dst = appendString(dst, s.Tx.GTID)
-	}
-	return dst
-}
-
-// appendQuotedPosition appends a stream-position as a JSON string.
-func appendQuotedPosition(dst []byte, p *Place, txID uint64) []byte {
-	mark := len(dst)
-	dst = append(appendStreamPosition(append(dst, '"'), p, txID), '"')
-	if plain(p.File) {
-		return dst
-	}
-	return appendString(dst[:mark], string(dst[mark+1:len(dst)-1]))
+	return p.form.appendChange(dst, s), nil
 }

@@ -50,31 +50,83 @@ func (h *Header) Position() (Position, error) {
 	return place.Position(h.Op())
 }
 
-// setText stores a member of the metadata whose value is a string. Keys that it does not know are ignored, as later
-// versions may add some.
-func (h *Header) setText(key []byte, text string) {
+// The header's text fields.
+const (
+	fieldRecordType = iota
+	fieldOperation
+	fieldKeyType
+	fieldKeyValue
+	fieldSchema
+	fieldTable
+	fieldTimestamp
+	fieldCommitTimestamp
+	fieldStreamPosition
+	fieldGTID
+	textFields
+)
+
+// textField finds the field of a key as it is written. Keys that it does not know are ignored, as later versions may
+// add some.
+func textField(key []byte) (int, bool) {
 	switch string(key) {
 	case `"record-type"`:
-		h.RecordType = text
+		return fieldRecordType, true
 	case `"operation"`:
-		h.Operation = text
+		return fieldOperation, true
 	case `"partition-key-type"`:
-		h.PartitionKeyType = text
+		return fieldKeyType, true
 	case `"partition-key-value"`:
-		h.PartitionKeyValue = text
+		return fieldKeyValue, true
 	case `"schema-name"`:
-		h.Schema = text
+		return fieldSchema, true
 	case `"table-name"`:
-		h.Table = text
+		return fieldTable, true
 	case `"timestamp"`:
-		h.Timestamp = text
+		return fieldTimestamp, true
 	case `"commit-timestamp"`:
-		h.CommitTimestamp = text
+		return fieldCommitTimestamp, true
 	case `"stream-position"`:
-		h.StreamPosition = text
+		return fieldStreamPosition, true
 	case `"gtid"`:
-		h.GTID = text
+		return fieldGTID, true
 	}
+	return 0, false
+}
+
+func (h *Header) text(field int) *string {
+	return [textFields]*string{
+		fieldRecordType: &h.RecordType, fieldOperation: &h.Operation, fieldKeyType: &h.PartitionKeyType,
+		fieldKeyValue: &h.PartitionKeyValue, fieldSchema: &h.Schema, fieldTable: &h.Table, fieldTimestamp: &h.Timestamp,
+		fieldCommitTimestamp: &h.CommitTimestamp, fieldStreamPosition: &h.StreamPosition, fieldGTID: &h.GTID,
+	}[field]
+}
+
+// isWord says whether the field holds one of a few words.
+func isWord(field int) bool { return field <= fieldKeyType }
+
+// word is the text of a field that isWord, without an allocation for the words that records usually hold.
+func word(b []byte) string {
+	switch string(b) {
+	case "data":
+		return "data"
+	case "insert":
+		return "insert"
+	case "update":
+		return "update"
+	case "delete":
+		return "delete"
+	case "load":
+		return "load"
+	case "control":
+		return "control"
+	case "primary-key":
+		return "primary-key"
+	case "schema-table":
+		return "schema-table"
+	case "task-id":
+		return "task-id"
+	}
+	return string(b)
 }
 
 // setNumber stores a member of the metadata whose value is no string. Numbers that only inform may be in a form that

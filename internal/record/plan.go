@@ -28,8 +28,7 @@ type Plan struct {
 	objectEnd  []byte // } of data and of the before-image
 	beforeOpen []byte // ,"before-image":{
 	meta       [Delete + 1]metadata
-	names      metadataNames
-	end        []byte
+	form       metadataForm
 }
 
 // member is one column with its name as it stands in front of the value.
@@ -45,11 +44,6 @@ type metadata struct {
 	toKey  []byte // ", then record-type to partition-key-type, and partition-key-value up to its value if it is written
 	toID   []byte // schema-name, table-name, and transaction-id up to its value if the operation has one
 	keyed  bool   // partition-key-value is written
-}
-
-// metadataNames holds the keys of the optional metadata.
-type metadataNames struct {
-	recordID, prevID, prevRecordID, commitTime, position, gtid, term, epoch []byte
 }
 
 // NewPlan prepares the records of table t whose values c renders.
@@ -106,15 +100,7 @@ func (p *Plan) render() {
 	p.dataOpen = append(f.appendKey([]byte{'{'}, 1, false, "data"), '{')
 	p.objectEnd = f.appendClose(nil, 1)
 	p.beforeOpen = append(f.appendKey(nil, 1, true, p.opts.beforeImageName()), '{')
-	p.end = f.appendEnd(f.appendClose(nil, 1))
-
-	quoted := func(name string) []byte { return append(f.appendKey(nil, 2, true, name), '"') }
-	plain := func(name string) []byte { return f.appendKey(nil, 2, true, name) }
-	p.names = metadataNames{
-		recordID: plain("transaction-record-id"), prevID: plain("prev-transaction-id"),
-		prevRecordID: plain("prev-transaction-record-id"), commitTime: quoted("commit-timestamp"),
-		position: plain("stream-position"), gtid: plain("gtid"), term: plain("writer-term"), epoch: plain("source-epoch"),
-	}
+	p.form = newMetadataForm(&p.opts)
 	for op := Load; op <= Delete; op++ {
 		m := metadata{kind: p.keyKind(op)}
 		m.keyed = p.opts.IncludePartitionValue && m.kind != KeySchemaTable

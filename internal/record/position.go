@@ -11,10 +11,6 @@ import (
 //
 //	<file>:<rows event start>:<row index>:<rows event end>:<transaction id>:<file>:<table map start>
 func AppendStreamPosition(dst []byte, p Place, txID uint64) []byte {
-	return appendStreamPosition(dst, &p, txID)
-}
-
-func appendStreamPosition(dst []byte, p *Place, txID uint64) []byte {
 	dst = append(append(dst, p.File...), ':')
 	dst = append(appendUint(dst, p.EventStart), ':')
 	dst = append(appendUint(dst, uint64(p.Row)), ':')

@@ -366,13 +366,20 @@ func TestAllocations(t *testing.T) {
 func BenchmarkAppend(b *testing.B) {
 	p := plan(b, players())
 	r := row(`"Ann"`, "7", `"abc"`, "46.5", "")
-	s := stamp()
-	var buf []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		buf, _ = p.Append(buf[:0], Insert, r, nil, s)
+	for name, memo := range map[string]*Memo{"plain": nil, "memo": {}} {
+		b.Run(name, func(b *testing.B) {
+			s := stamp()
+			s.Memo = memo
+			var buf []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				s.RecordID++
+				s.Place.Row++
+				buf, _ = p.Append(buf[:0], Insert, r, nil, s)
+			}
+			b.SetBytes(int64(len(buf)))
+		})
 	}
-	b.SetBytes(int64(len(buf)))
 }
 
 func BenchmarkParse(b *testing.B) {

@@ -11,7 +11,11 @@ const hexDigits = "0123456789abcdef"
 // appendString appends s as a JSON string the way cJSON escapes one: the quote, the backslash and control
 // characters, nothing else; a slash and non-ASCII text stay as they are. Bytes that are not UTF-8 become U+FFFD.
 func appendString[T string | []byte](dst []byte, s T) []byte {
-	dst = append(dst, '"')
+	return append(appendInside(append(dst, '"'), s), '"')
+}
+
+// appendInside is appendString without the quotes.
+func appendInside[T string | []byte](dst []byte, s T) []byte {
 	done := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -33,17 +37,7 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 		i++
 		done = i
 	}
-	return append(append(dst, s[done:]...), '"')
-}
-
-// plain says whether s stands in a JSON string as it is.
-func plain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
+	return append(dst, s[done:]...)
 }
 
 func appendEscape(dst []byte, c byte) []byte {
@@ -78,16 +72,19 @@ func appendTime(dst []byte, t time.Time) []byte {
 		return t.AppendFormat(dst, "2006-01-02T15:04:05.000000Z")
 	}
 	hour, minute, second := t.Clock()
-	micro := t.Nanosecond() / 1000
-	return append(dst,
+	dst = append(dst,
 		digit(year/1000), digit(year/100), digit(year/10), digit(year), '-',
 		digit(int(month)/10), digit(int(month)), '-',
 		digit(day/10), digit(day), 'T',
 		digit(hour/10), digit(hour), ':',
 		digit(minute/10), digit(minute), ':',
-		digit(second/10), digit(second), '.',
-		digit(micro/100000), digit(micro/10000), digit(micro/1000), digit(micro/100), digit(micro/10), digit(micro),
-		'Z')
+		digit(second/10), digit(second), '.')
+	return appendMicros(dst, t.Nanosecond()/1000)
+}
+
+// appendMicros appends the six fractional digits and what follows them.
+func appendMicros(dst []byte, micro int) []byte {
+	return append(dst, digit(micro/100000), digit(micro/10000), digit(micro/1000), digit(micro/100), digit(micro/10), digit(micro), 'Z')
 }
 
 // digit is the last decimal digit of n.

@@ -1,0 +1,150 @@
+package record
+
+import "time"
+
+// Memo remembers the parts of the metadata that a record shares with the one before it: the second it was built in,
+// and all that is the same for the rows of one event. It saves work and never changes a byte, since it compares what
+// it was made from by value. A Memo serves the stamps of one goroutine, and any number of plans. The zero value is
+// ready for use.
+type Memo struct {
+	form form
+	tx   Transaction
+	same Stamp // with Tx, RecordID and Place.Row left out
+
+	toRecordID []byte // the transaction's id, up to the record's id
+	toRow      []byte // from there to the row's index in stream-position
+	toEnd      []byte // from there to the end of the record
+
+	second  int64
+	clock   [len("2006-01-02T15:04:05.")]byte
+	clocked bool
+}
+
+// form is what the metadata of changes depends on besides the stamp.
+type form struct {
+	format        Format
+	details, gtid bool
+}
+
+// metadataForm is the part of a Plan that Memo can share between plans: the keys of the optional metadata.
+type metadataForm struct {
+	form
+	recordID, prevID, prevRecordID, commitTime, position, gtidKey, term, epoch, end []byte
+}
+
+func newMetadataForm(o *Options) metadataForm {
+	f := o.Format
+	quoted := func(name string) []byte { return append(f.appendKey(nil, 2, true, name), '"') }
+	plain := func(name string) []byte { return f.appendKey(nil, 2, true, name) }
+	return metadataForm{
+		form:     form{f, o.IncludeTransactionDetails, o.IncludeGTID},
+		recordID: plain("transaction-record-id"), prevID: plain("prev-transaction-id"),
+		prevRecordID: plain("prev-transaction-record-id"), commitTime: quoted("commit-timestamp"),
+		position: quoted("stream-position"), gtidKey: plain("gtid"), term: plain("writer-term"), epoch: plain("source-epoch"),
+		end: f.appendEnd(f.appendClose(nil, 1)),
+	}
+}
+
+// appendChange appends the metadata of a change from the value of transaction-id on, to the end of the record.
+func (f *metadataForm) appendChange(dst []byte, s *Stamp) []byte {
+	if m := s.Memo; m != nil {
+		m.remember(f, s)
+		return f.join(dst, m, s)
+	}
+	dst = f.appendToRecordID(dst, s)
+	if f.details {
+		dst = appendUint(dst, s.RecordID)
+		dst = f.appendToRow(dst, s)
+		dst = appendUint(dst, uint64(s.Place.Row))
+	}
+	return f.appendToEnd(dst, s)
+}
+
+func (f *metadataForm) join(dst []byte, m *Memo, s *Stamp) []byte {
+	dst = append(dst, m.toRecordID...)
+	if f.details {
+		dst = appendUint(dst, s.RecordID)
+		dst = append(dst, m.toRow...)
+		dst = appendUint(dst, uint64(s.Place.Row))
+	}
+	return append(dst, m.toEnd...)
+}
+
+// remember makes the memo fit the stamp.
+func (m *Memo) remember(f *metadataForm, s *Stamp) {
+	same := *s
+	same.Time, same.Tx, same.RecordID, same.Place.Row, same.Memo = time.Time{}, nil, 0, 0, nil
+	if m.form == f.form && m.same == same && m.tx == *s.Tx {
+		return
+	}
+	m.form, m.same, m.tx = f.form, same, *s.Tx
+	m.toRecordID = f.appendToRecordID(m.toRecordID[:0], s)
+	m.toRow = f.appendToRow(m.toRow[:0], s)
+	m.toEnd = f.appendToEnd(m.toEnd[:0], s)
+}
+
+func (f *metadataForm) appendToRecordID(dst []byte, s *Stamp) []byte {
+	dst = appendUint(dst, s.Tx.ID)
+	if f.details {
+		dst = append(dst, f.recordID...)
+	}
+	return dst
+}
+
+func (f *metadataForm) appendToRow(dst []byte, s *Stamp) []byte {
+	if s.PrevTxID != 0 {
+		dst = append(dst, f.prevID...)
+		dst = appendUint(dst, s.PrevTxID)
+		dst = append(dst, f.prevRecordID...)
+		dst = appendUint(dst, s.PrevTxRecordID)
+	}
+	dst = append(dst, f.commitTime...)
+	dst = append(appendTime(dst, s.Tx.CommitTime), '"')
+	dst = append(dst, f.position...)
+	dst = appendInside(dst, s.Place.File)
+	dst = append(appendUint(append(dst, ':'), s.Place.EventStart), ':')
+	return dst
+}
+
+func (f *metadataForm) appendToEnd(dst []byte, s *Stamp) []byte {
+	if f.details {
+		dst = append(appendUint(append(dst, ':'), s.Place.EventEnd), ':')
+		dst = append(appendUint(dst, s.Tx.ID), ':')
+		dst = append(appendInside(dst, s.Place.File), ':')
+		dst = append(appendUint(dst, s.Place.TableMapStart), '"')
+	}
+	if f.gtid && s.Tx.GTID != "" {
+		dst = append(dst, f.gtidKey...)
+		dst = appendString(dst, s.Tx.GTID)
+	}
+	return f.appendTerm(dst, s)
+}
+
+// appendTerm appends the writer's term, if it has one, and the end of the record.
+func (f *metadataForm) appendTerm(dst []byte, s *Stamp) []byte {
+	if s.Term != 0 {
+		dst = append(dst, f.term...)
+		dst = appendUint(dst, s.Term)
+		dst = append(dst, f.epoch...)
+		dst = appendUint(dst, s.Epoch)
+	}
+	return append(dst, f.end...)
+}
+
+// appendStampTime appends the time a record is built.
+func appendStampTime(dst []byte, s *Stamp) []byte {
+	m := s.Memo
+	if m == nil {
+		return appendTime(dst, s.Time)
+	}
+	if second := s.Time.Unix(); !m.clocked || m.second != second {
+		var whole [64]byte
+		text := appendTime(whole[:0], s.Time)
+		if len(text) != len(m.clock)+len("000000Z") {
+			return append(dst, text...) // a year of more than four digits
+		}
+		m.second, m.clocked = second, true
+		copy(m.clock[:], text)
+	}
+	return appendMicros(append(dst, m.clock[:]...), s.Time.Nanosecond()/1000)
+}
