@@ -1,0 +1,199 @@
+package dedupe
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+)
+
+// change is a record of one row change as a writer sends it.
+func change(term, epoch uint64, file, start, row int, op record.Operation, gtid string, id uint64) []byte {
+	name := fmt.Sprintf("bin.%06d", file)
+	pos := record.AppendStreamPosition(nil, record.Place{File: name, EventStart: uint64(start), EventEnd: uint64(start) + 10, Row: uint32(row)}, 1)
+	b := fmt.Appendf(nil, `{"data":{"id":%d},"metadata":{"record-type":"data","operation":%q,"transaction-record-id":%d,"stream-position":%q`,
+		row, op.String(), id, pos)
+	if gtid != "" {
+		b = fmt.Appendf(b, `,"gtid":%q`, gtid)
+	}
+	return fmt.Appendf(b, `,"writer-term":%d,"source-epoch":%d}}`, term, epoch)
+}
+
+func at(term, start int) []byte {
+	return change(uint64(term), 1, 1, start, 0, record.Update, "", 1)
+}
+
+func TestRules(t *testing.T) {
+	type step struct {
+		data []byte
+		want Verdict
+	}
+	load := func(term, epoch int) []byte {
+		return fmt.Appendf(nil, `{"data":{},"metadata":{"record-type":"data","operation":"load","writer-term":%d,"source-epoch":%d}}`, term, epoch)
+	}
+	fence := func(term int) []byte {
+		return fmt.Appendf(nil, `{"metadata":{"record-type":"control","operation":"writer-start","writer-term":%d,"source-epoch":1}}`, term)
+	}
+	gtid := func(term, epoch, start, n, id int) []byte {
+		return change(uint64(term), uint64(epoch), 1, start, 0, record.Update, "3e11fa47-71ca-11e1-9e33-c80aa9429562:"+strconv.Itoa(n), uint64(id))
+	}
+	for _, tc := range []struct {
+		name  string
+		steps []step
+	}{
+		{"foreign records pass", []step{
+			{[]byte("plain text"), Keep}, {[]byte("plain text"), Keep},
+			{[]byte(`{"metadata":{"record-type":"data","operation":"insert","stream-position":"bin.1:4:0:5:1:bin.1:2"}}`), Keep},
+			{[]byte(`{"metadata":{"record-type":"data","operation":"insert","stream-position":"bin.1:4:0:5:1:bin.1:2"}}`), Keep},
+		}},
+		{"a repeated position", []step{{at(1, 10), Keep}, {at(1, 20), Keep}, {at(2, 10), Repeated}, {at(2, 20), Repeated}, {at(2, 30), Keep}}},
+		{"an old term", []step{{at(5, 10), Keep}, {at(4, 20), OldTerm}, {load(4, 1), OldTerm}, {at(5, 20), Keep}}},
+		{"a control record raises the term", []step{{at(5, 10), Keep}, {fence(6), Keep}, {at(5, 20), OldTerm}, {load(5, 1), OldTerm}, {load(6, 1), Keep}, {load(6, 1), Keep}}},
+		{"late but never stored", []step{{at(1, 30), Keep}, {at(1, 10), Keep}, {at(1, 20), Keep}, {at(1, 20), Repeated}}},
+		{"below a full window", []step{{at(1, 10), Keep}, {at(1, 20), Keep}, {at(1, 30), Keep}, {at(1, 40), Keep}, {at(1, 5), BelowWindow}, {at(1, 15), Keep}, {at(1, 10), BelowWindow}, {at(1, 35), Keep}, {at(1, 15), BelowWindow}, {at(1, 25), Keep}}},
+		{"delete and insert at one place", []step{
+			{change(1, 1, 1, 10, 3, record.Delete, "", 1), Keep}, {change(1, 1, 1, 10, 3, record.Insert, "", 2), Keep},
+			{change(1, 1, 1, 10, 3, record.Delete, "", 7), Repeated}, {change(1, 1, 1, 10, 3, record.Insert, "", 8), Repeated},
+		}},
+		{"a newer epoch begins below", []step{{at(1, 100), Keep}, {at(1, 110), Keep}, {at(1, 120), Keep}, {change(2, 2, 1, 4, 0, record.Update, "", 1), Keep}, {change(2, 2, 1, 4, 0, record.Update, "", 1), Repeated}}},
+		{"a newer epoch repeats a GTID", []step{{gtid(1, 1, 100, 7, 1), Keep}, {gtid(1, 1, 110, 7, 2), Keep}, {gtid(2, 2, 4, 7, 2), OtherEpoch}, {gtid(2, 2, 8, 7, 3), Keep}, {gtid(3, 2, 4, 7, 2), Repeated}}},
+		{"an epoch without changes does not forget", []step{{gtid(1, 1, 100, 7, 1), Keep}, {load(2, 2), Keep}, {load(3, 3), Keep}, {gtid(3, 3, 4, 7, 1), OtherEpoch}}},
+		{"an epoch older than the newest with a live term passes", []step{{at(1, 100), Keep}, {load(2, 2), Keep}, {at(2, 100), Keep}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFilter(4)
+			for i, s := range tc.steps {
+				if got := f.Check(s.data); got != s.want {
+					t.Fatalf("step %d: %s = %v, want %v", i, s.data, got, s.want)
+				}
+				f = reload(t, f)
+			}
+		})
+	}
+}
+
+// reload saves the state and continues with what was saved.
+func reload(t *testing.T, f *Filter) *Filter {
+	t.Helper()
+	saved, err := f.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &Filter{window: f.window}
+	if err := g.UnmarshalBinary(saved); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func TestMergeOfParents(t *testing.T) {
+	a, b := newFilter(4), newFilter(4)
+	for _, s := range []int{10, 30, 50} {
+		a.Check(at(1, s))
+	}
+	for _, s := range []int{20, 40, 60} {
+		b.Check(at(3, s))
+	}
+	child := Merge(a, b)
+	for _, tc := range []struct {
+		term, start int
+		want        Verdict
+	}{{1, 70, OldTerm}, {3, 50, Repeated}, {3, 30, Repeated}, {3, 20, BelowWindow}, {3, 35, Keep}, {3, 70, Keep}} {
+		if got := child.Check(at(tc.term, tc.start)); got != tc.want {
+			t.Errorf("term %d, start %d: %v, want %v", tc.term, tc.start, got, tc.want)
+		}
+	}
+	if got := a.Check(at(1, 60)); got != Keep {
+		t.Errorf("merging changed a parent: %v", got)
+	}
+}
+
+func TestMergeAcrossEpochs(t *testing.T) {
+	a, b := newFilter(4), newFilter(4)
+	a.Check(change(1, 1, 1, 10, 0, record.Update, "s:1", 1))
+	b.Check(change(2, 2, 1, 4, 0, record.Update, "s:2", 1))
+	child := reload(t, Merge(a, b))
+	if got := child.Check(change(2, 2, 1, 8, 0, record.Update, "s:1", 1)); got != OtherEpoch {
+		t.Errorf("a change that one parent stored in the former epoch: %v", got)
+	}
+	if got := child.Check(change(2, 2, 1, 4, 0, record.Update, "s:2", 1)); got != Repeated {
+		t.Errorf("a change that the other parent stored in this epoch: %v", got)
+	}
+	if got := child.Check(change(2, 2, 1, 12, 0, record.Update, "s:3", 1)); got != Keep {
+		t.Errorf("a new change: %v", got)
+	}
+}
+
+func TestGTIDsThatLookAlike(t *testing.T) {
+	n := newNames()
+	seen := map[pair]string{}
+	for _, g := range []string{"a:1", "a:01", "a:11", "a:1:1", "a:0", "a:", "a", "a:100000000000001", "a:1000000000000010", "a:99999999999999", "0-1-5", "0-15", "12345678901234567890"} {
+		p := n.pair(g, 1)
+		if other, twice := seen[p]; twice {
+			t.Errorf("%q and %q are one pair", g, other)
+		}
+		seen[p] = g
+		if again := n.pair(g, 1); again != p {
+			t.Errorf("%q is two pairs", g)
+		}
+	}
+}
+
+func TestFullWindowIsSmallWhenSaved(t *testing.T) {
+	f := New()
+	for i := range Window + 1000 {
+		if got := f.Check(change(1, 1, 1+i/20000, 4+i%20000*300, 0, record.Insert, "3e11fa47-71ca-11e1-9e33-c80aa9429562:"+strconv.Itoa(i+1), 1)); got != Keep {
+			t.Fatal(i, got)
+		}
+	}
+	saved, err := f.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", len(saved))
+	if len(saved) > 256<<10 {
+		t.Errorf("a full window takes %d bytes", len(saved))
+	}
+	g := reload(t, f)
+	if !slices.Equal(f.set.list, g.set.list) || len(g.set.list) != Window {
+		t.Error("the state differs after loading")
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	g := newFilter(4)
+	g.Check(change(1, 1, 1, 10, 0, record.Update, "s:1", 1))
+	g.Check(change(2, 2, 1, 10, 0, record.Update, "s:2", 1))
+	saved, _ := g.AppendBinary(nil)
+	f.Add(saved)
+	f.Add([]byte(stateMagic))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		g := newFilter(4)
+		if err := g.UnmarshalBinary(data); err != nil {
+			if !errors.Is(err, ErrState) {
+				t.Errorf("an error of no kind: %v", err)
+			}
+			return
+		}
+		g.Check(at(9, 9))
+		if _, err := g.AppendBinary(nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func BenchmarkCheck(b *testing.B) {
+	f := New()
+	i := 0
+	data := change(1, 1, 1, 4, 0, record.Insert, "3e11fa47-71ca-11e1-9e33-c80aa9429562:1", 1)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		h, _ := record.Parse(data)
+		h.StreamPosition = "bin.000001:" + strconv.Itoa(i) + ":0:5:1:bin.000001:4"
+		f.check(&h)
+		i++
+	}
+}
