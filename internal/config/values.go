@@ -1,0 +1,141 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Destination is where objects go: a bucket or a folder. One of the two is set.
+type Destination struct {
+	Bucket string // s3://bucket
+	Dir    string // file:///folder
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Destination) UnmarshalText(text []byte) error {
+	s := string(text)
+	if bucket, ok := strings.CutPrefix(s, "s3://"); ok {
+		bucket = strings.TrimSuffix(bucket, "/")
+		switch {
+		case strings.Contains(bucket, "/"):
+			return errors.New("has a path behind the bucket: write s3://bucket and put the path into delivery.prefix")
+		case len(bucket) < 3 || strings.ContainsAny(bucket, " \t?#@:"):
+			return errors.New("does not name a bucket: write s3://bucket, with 3 to 63 letters, digits, dots or dashes")
+		}
+		*d = Destination{Bucket: bucket}
+		return nil
+	}
+	dir, err := fileURL(s)
+	if err != nil {
+		return fmt.Errorf("%w, or s3://bucket", err)
+	}
+	*d = Destination{Dir: dir}
+	return nil
+}
+
+// String is the destination as it is written.
+func (d Destination) String() string {
+	switch {
+	case d.Bucket != "":
+		return "s3://" + d.Bucket
+	case d.Dir != "":
+		return "file://" + d.Dir
+	}
+	return ""
+}
+
+// Store is the folder where checkpoints are kept.
+type Store struct{ Dir string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Store) UnmarshalText(text []byte) error {
+	for _, later := range []string{"dynamodb://", "s3://"} {
+		if strings.HasPrefix(string(text), later) {
+			return fmt.Errorf("is not available yet: checkpoints are kept in files for now: write file:///var/lib/binlogstreamer/state")
+		}
+	}
+	dir, err := fileURL(string(text))
+	s.Dir = dir
+	return err
+}
+
+// String is the store as it is written.
+func (s Store) String() string { return "file://" + s.Dir }
+
+func fileURL(s string) (dir string, err error) {
+	dir, ok := strings.CutPrefix(s, "file://")
+	switch {
+	case !ok:
+		return "", errors.New("has no scheme that is known: write file:///folder")
+	case !filepath.IsAbs(dir):
+		return "", errors.New("does not name a folder from the root: write file:///folder, with three slashes")
+	case strings.ContainsRune(dir, 0):
+		return "", errors.New("has a zero byte in it: write file:///folder")
+	}
+	return filepath.Clean(dir), nil
+}
+
+// StartKind says where a reader begins that has no checkpoint.
+type StartKind string
+
+// The kinds of start.
+const (
+	TrimHorizon StartKind = "TRIM_HORIZON"
+	Latest      StartKind = "LATEST"
+	AtTimestamp StartKind = "AT_TIMESTAMP"
+)
+
+// StartFrom is where delivery begins in a stream of which nothing is stored yet.
+type StartFrom struct {
+	Kind StartKind
+	Time time.Time // AT_TIMESTAMP
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *StartFrom) UnmarshalText(text []byte) error {
+	switch s := strings.ToUpper(string(text)); StartKind(s) {
+	case TrimHorizon, Latest:
+		*f = StartFrom{Kind: StartKind(s)}
+		return nil
+	}
+	t, err := parseTime(string(text))
+	if err != nil {
+		return errors.New("is no place to start from: use TRIM_HORIZON, LATEST or a time such as 2026-11-23T08:00:00Z")
+	}
+	*f = StartFrom{Kind: AtTimestamp, Time: t}
+	return nil
+}
+
+// String is the start as it is written.
+func (f StartFrom) String() string {
+	if f.Kind == AtTimestamp {
+		return f.Time.Format(time.RFC3339Nano)
+	}
+	return string(f.Kind)
+}
+
+// TimeZone is the zone of object names.
+type TimeZone struct{ *time.Location }
+
+// UnmarshalText implements encoding.TextUnmarshaler. "Local" is refused: names must not depend on the machine.
+func (z *TimeZone) UnmarshalText(text []byte) error {
+	l, err := time.LoadLocation(string(text))
+	if err != nil || string(text) == "Local" || len(text) == 0 {
+		return errors.New("is not a time zone: use an IANA name such as UTC or Europe/Berlin")
+	}
+	z.Location = l
+	return nil
+}
+
+// parseTime reads a time with a zone, or one without it as UTC, as DMS does.
+func parseTime(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, s, time.UTC); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time: write 2026-11-23T08:00:00Z", s)
+}
