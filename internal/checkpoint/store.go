@@ -31,7 +31,7 @@ var (
 	ErrName = errors.New("bad checkpoint name")
 )
 
-// Store keeps documents by name. A name is made of parts joined by "/"; a part is any text but the empty one. All
+// Store keeps documents by name. A name is made of parts joined by "/"; a part is any UTF-8 text but the empty one. All
 // methods may be called from any goroutine, and by several processes on the same storage.
 type Store interface {
 	// Load gives a document and its revision. ErrNotFound and ErrCorrupt are the errors to tell apart.
