@@ -17,11 +17,12 @@ const Span = 65536
 // One goroutine feeds it (Next and Boundary); everything else may be called from any goroutine. Memory is bounded by
 // the span, however many boundaries come without changes.
 type Tracker[B, P any] struct {
-	span uint64
-	step uint64 // Wanted is signalled after so many
-	fold func(acc *B, next B)
-	room chan struct{} // signalled when Saved widens the window
-	want chan struct{}
+	span   uint64
+	step   uint64 // Wanted is signalled after so many
+	fold   func(acc *B, next B)
+	clones bool          // B has a method Clone
+	room   chan struct{} // signalled when Saved widens the window
+	want   chan struct{}
 
 	mu       sync.Mutex // covers everything below
 	places   []P        // of change n at n & mask, and the same for times and bits
@@ -72,16 +73,17 @@ func NewTracker[B, P any](span uint64, start B, fold func(acc *B, next B)) *Trac
 		fold = func(acc *B, next B) { *acc = next }
 	}
 	step := max(1, span/4)
+	_, clones := any(start).(interface{ Clone() B })
 	return &Tracker[B, P]{
-		span: span, step: step, wantAt: step, fold: fold, boundary: start,
+		span: span, step: step, wantAt: step, fold: fold, clones: clones, boundary: start,
 		room: make(chan struct{}, 1), want: make(chan struct{}, 1),
 		places: make([]P, size), times: make([]int64, size), bits: make([]uint64, size/64), mask: size - 1,
 	}
 }
 
 // Resume says that done changes behind the start boundary, the last of them at place, were acknowledged before this
-// tracker was made and will not be given to it again. Frontier counts them until the next boundary is reached. It must
-// be called before the first Next.
+// tracker was made and will not be given to it again. Frontier counts them until the next Boundary, which therefore has
+// to be the end of their transaction or a later one. It must be called before the first Next.
 func (t *Tracker[B, P]) Resume(done uint64, place P) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -184,8 +186,8 @@ func (t *Tracker[B, P]) Frontier() Frontier[B, P] {
 		Boundary: t.boundary, BoundarySeq: t.covered,
 		Done: t.before + t.acked - t.covered, Seq: t.acked,
 	}
-	if c, ok := any(t.boundary).(interface{ Clone() B }); ok {
-		f.Boundary = c.Clone()
+	if t.clones {
+		f.Boundary = any(t.boundary).(interface{ Clone() B }).Clone()
 	}
 	if f.Done > 0 {
 		f.DonePlace = t.done
