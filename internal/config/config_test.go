@@ -334,8 +334,8 @@ func TestTaskSettings(t *testing.T) {
 
 func TestPositions(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                            "",
-		"mysql-bin-changelog.024:373": "error",
+		"":                               "",
+		"mysql-bin-changelog.024:373":    "error",
 		"mysql-bin-changelog.000024:373": "mysql-bin-changelog.000024:373",
 		"checkpoint:V1#27#mysql-bin-changelog.157832:1975:-1:2002:677883278264080:mysql-bin-changelog.157832:1876#0#0#*#0#93": "mysql-bin-changelog.157832:2002",
 		"checkpoint:V1#27#mysql-bin-changelog.157832:1975:3:2002:677883278264080:mysql-bin-changelog.157832:1876#0#0#*#0#93":  "error",
