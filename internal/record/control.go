@@ -10,7 +10,7 @@ import (
 // ControlOperation is what a control record announces.
 type ControlOperation uint8
 
-// The operations of control records. All but WriterStart are DMS's.
+// The operations of control records.
 const (
 	CreateTable ControlOperation = iota + 1
 	DropTable
@@ -20,7 +20,6 @@ const (
 	RenameColumn
 	ColumnTypeChange
 	ChangeColumns
-	WriterStart // a writer's term begins; it names no table
 )
 
 var controlNames = [...]string{
@@ -32,12 +31,11 @@ var controlNames = [...]string{
 	RenameColumn:     "rename-column",
 	ColumnTypeChange: "column-type-change",
 	ChangeColumns:    "change-columns",
-	WriterStart:      "writer-start",
 }
 
 // String is the operation as records spell it.
 func (o ControlOperation) String() string {
-	if o >= CreateTable && o <= WriterStart {
+	if o >= CreateTable && o <= ChangeColumns {
 		return controlNames[o]
 	}
 	return fmt.Sprintf("control operation(%d)", uint8(o))
@@ -50,7 +48,7 @@ type ColumnChange struct{ From, To *schema.Column }
 type Control struct {
 	Operation     ControlOperation
 	Time          time.Time
-	Schema, Table string         // "" for WriterStart
+	Schema, Table string         // Schema is "" for ExceptionsTable
 	Definition    *schema.Table  // the table as it is now; may be nil, and is for DropTable
 	Changes       []ColumnChange // column operations
 	NewSchema     string         // RenameTable
@@ -59,7 +57,7 @@ type Control struct {
 }
 
 // PartitionKey is the control record's partition key: the task, schema and table joined by dots, or the task alone
-// where there is no table.
+// where no table is named.
 func (c Control) PartitionKey(o Options) string {
 	key := []byte(o.TaskID)
 	if c.Table != "" {

@@ -39,12 +39,9 @@ func TestGoldenControl(t *testing.T) {
 		{Operation: RenameColumn, Changes: []ColumnChange{{From: &id, To: &renamed}}},
 		{Operation: ColumnTypeChange, Changes: []ColumnChange{{From: &id, To: &p.Columns[1]}, {}}},
 		{Operation: ChangeColumns, Changes: []ColumnChange{{From: &id, To: &renamed}, {To: &p.Columns[0]}, {From: &p.Columns[3]}}},
-		{Operation: WriterStart},
 	} {
 		c.Time, c.Term, c.Epoch = builtAt, 1572562000, 1572000000
-		if c.Operation != WriterStart {
-			c.Schema, c.Table = p.Schema, p.Name
-		}
+		c.Schema, c.Table = p.Schema, p.Name
 		for _, format := range []Format{JSON, JSONUnformatted} {
 			o := DefaultOptions("TASK")
 			o.Format = format
@@ -67,12 +64,27 @@ func TestGoldenControl(t *testing.T) {
 	golden(t, "control-types.json", AppendControl(nil, Control{Operation: CreateTable, Schema: "s", Table: "zoo", Time: builtAt, Definition: zoo()}, o))
 }
 
+// TestExceptionsTable: the record that DMS begins every task with, as it was seen with control details.
+func TestExceptionsTable(t *testing.T) {
+	table := ExceptionsTable()
+	o := Options{Format: JSONUnformatted, TaskID: "TASK", IncludeControlDetails: true}
+	got := AppendControl(nil, Control{Operation: CreateTable, Table: table.Name, Time: builtAt, Definition: table}, o)
+	const want = `{"control":{"table-def":{"columns":{"TASK_NAME":{"type":"STRING","length":128,"nullable":false},` +
+		`"TABLE_OWNER":{"type":"STRING","length":128,"nullable":false},"TABLE_NAME":{"type":"STRING","length":128,"nullable":false},` +
+		`"ERROR_TIME":{"type":"TIMESTAMP","nullable":false},"STATEMENT":{"type":"STRING","nullable":false},"ERROR":{"type":"STRING","nullable":false}}}},` +
+		`"metadata":{"timestamp":"2019-10-31T22:53:59.721201Z","record-type":"control","operation":"create-table","partition-key-type":"task-id",` +
+		`"schema-name":"","table-name":"awsdms_apply_exceptions"}}` + "\n"
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestControlPartitionKey(t *testing.T) {
 	o := DefaultOptions("TASK")
 	for want, c := range map[string]Control{
 		"TASK.s.t": {Operation: CreateTable, Schema: "s", Table: "t"},
 		"TASK..t":  {Operation: CreateTable, Table: "t"},
-		"TASK":     {Operation: WriterStart},
+		"TASK":     {},
 	} {
 		if got := c.PartitionKey(o); got != want {
 			t.Errorf("key = %q, want %q", got, want)
