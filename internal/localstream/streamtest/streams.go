@@ -10,24 +10,27 @@ import (
 )
 
 func (s *suite) streamLifecycle() {
-	before := time.Now().Add(-2 * time.Second)
+	before := time.Now().Add(-10 * time.Second) // some servers round
 	name := s.newStream(3)
 
 	sum := must[*kinesis.DescribeStreamSummaryOutput](s)(s.client.DescribeStreamSummary(s.ctx(),
 		&kinesis.DescribeStreamSummaryInput{StreamName: &name})).StreamDescriptionSummary
 	if aws.ToInt32(sum.OpenShardCount) != 3 || aws.ToInt32(sum.RetentionPeriodHours) != 24 || aws.ToString(sum.StreamName) != name ||
 		aws.ToString(sum.StreamARN) == "" || sum.StreamCreationTimestamp.Before(before) || sum.StreamCreationTimestamp.After(time.Now().Add(2*time.Second)) {
-		s.Errorf("summary of a new stream: %+v", sum)
+		s.Errorf("summary of a new stream: name %s, ARN %s, %d open shards, %d hours, made at %s", aws.ToString(sum.StreamName),
+			aws.ToString(sum.StreamARN), aws.ToInt32(sum.OpenShardCount), aws.ToInt32(sum.RetentionPeriodHours), sum.StreamCreationTimestamp)
 	}
 
 	d := must[*kinesis.DescribeStreamOutput](s)(s.client.DescribeStream(s.ctx(), &kinesis.DescribeStreamInput{StreamName: &name})).StreamDescription
 	if len(d.Shards) != 3 || aws.ToBool(d.HasMoreShards) || aws.ToInt32(d.RetentionPeriodHours) != 24 || d.StreamStatus != types.StreamStatusActive {
 		s.Errorf("description of a new stream: %+v", d)
 	}
-	page := must[*kinesis.DescribeStreamOutput](s)(s.client.DescribeStream(s.ctx(), &kinesis.DescribeStreamInput{
-		StreamName: &name, Limit: aws.Int32(1), ExclusiveStartShardId: d.Shards[0].ShardId})).StreamDescription
-	if len(page.Shards) != 1 || *page.Shards[0].ShardId != *d.Shards[1].ShardId || !aws.ToBool(page.HasMoreShards) {
-		s.Errorf("second page of one shard: %+v", page)
+	if s.has(StreamPages) {
+		page := must[*kinesis.DescribeStreamOutput](s)(s.client.DescribeStream(s.ctx(), &kinesis.DescribeStreamInput{
+			StreamName: &name, Limit: aws.Int32(1), ExclusiveStartShardId: d.Shards[0].ShardId})).StreamDescription
+		if len(page.Shards) != 1 || *page.Shards[0].ShardId != *d.Shards[1].ShardId || !aws.ToBool(page.HasMoreShards) {
+			s.Errorf("second page of one shard: %+v", page)
+		}
 	}
 
 	_, err := s.client.CreateStream(s.ctx(), &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(1)})
@@ -140,6 +143,9 @@ func (s *suite) streamARN() {
 		StreamARN: arn, ShardIterator: it.ShardIterator}))
 	if got := datas(out.Records); !slices.Equal(got, []string{"by arn"}) {
 		s.Errorf("read by ARN: %q", got)
+	}
+	if !s.has(ConflictingNames) {
+		return
 	}
 	other := s.newStream(1)
 	_, err := s.client.ListShards(s.ctx(), &kinesis.ListShardsInput{StreamARN: arn, StreamName: &other})
