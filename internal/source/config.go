@@ -2,6 +2,9 @@ package source
 
 import (
 	"context"
+	"net"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -29,4 +32,41 @@ type Config struct {
 	TLSCert        string  // client certificate and key files, both or neither
 	TLSKey         string
 	ConnectTimeout time.Duration // for dial, TLS and login together; default 10s
+}
+
+const (
+	defaultPort           = 3306
+	defaultConnectTimeout = 10 * time.Second
+)
+
+// withDefaults is c with every unset field that has a default filled in.
+func (c Config) withDefaults() Config {
+	if c.Port == 0 {
+		c.Port = defaultPort
+	}
+	if c.TLS == "" {
+		c.TLS = TLSPreferred
+	}
+	if c.ConnectTimeout <= 0 {
+		c.ConnectTimeout = defaultConnectTimeout
+	}
+	return c
+}
+
+// socket reports whether Host is the path of a Unix socket.
+func (c Config) socket() bool { return strings.Contains(c.Host, "/") }
+
+// network and address are what a dialer wants to hear.
+func (c Config) network() string {
+	if c.socket() {
+		return "unix"
+	}
+	return "tcp"
+}
+
+func (c Config) address() string {
+	if c.socket() {
+		return c.Host
+	}
+	return net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
 }

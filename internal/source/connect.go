@@ -2,56 +2,106 @@ package source
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
-
-	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 )
 
-var errNotYet = errors.New("not built yet")
+// Connect opens a session that reads only and speaks utf8mb4 and UTC. It ends early when ctx is done or the connect
+// timeout has passed; the connection that it returns does not depend on ctx. Errors are *Error.
+func Connect(ctx context.Context, c Config) (*client.Conn, error) {
+	c = c.withDefaults()
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
 
-// Connect opens a read-only session. It ends early with ctx; the connection that it returns does not depend on ctx.
-func Connect(ctx context.Context, c Config) (*client.Conn, error) { return nil, errNotYet }
-
-// Query runs one statement and returns its result; when ctx ends the connection is closed.
-func Query(ctx context.Context, conn *client.Conn, statement string) (*mysql.Result, error) {
-	return nil, errNotYet
+	step := "connect to " + c.address()
+	password := ""
+	if c.Password != nil {
+		var err error
+		if password, err = c.Password(ctx); err != nil {
+			return nil, failed(ctx, c, "get the password of "+c.User, err)
+		}
+	}
+	conn, err := login(ctx, c, password)
+	if err != nil {
+		return nil, failed(ctx, c, step, err)
+	}
+	if err := prepare(ctx, conn); err != nil {
+		Close(conn)
+		return nil, err
+	}
+	return conn, nil
 }
 
-// StreamText runs a SELECT and calls fn for each row.
-func StreamText(ctx context.Context, conn *client.Conn, query string, fn func(row [][]byte) error) error {
-	return errNotYet
+// login dials and authenticates. Preferred TLS falls back to clear only where the server's greeting offers none; any
+// other failure of TLS stays a failure.
+func login(ctx context.Context, c Config, password string) (*client.Conn, error) {
+	t, err := tlsConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	attempt := func(withTLS bool) (*client.Conn, error) {
+		return handshake(ctx, c, password, func(conn *client.Conn) error {
+			if withTLS {
+				conn.SetTLSConfig(t)
+			}
+			// Without these two, a query is one string and its result ends in one way, on every server.
+			conn.UnsetCapability(mysql.CLIENT_DEPRECATE_EOF)
+			conn.UnsetCapability(mysql.CLIENT_QUERY_ATTRIBUTES)
+			conn.SetAttributes(map[string]string{"program_name": "binlogstreamer"})
+			return nil
+		})
+	}
+	conn, err := attempt(t != nil)
+	if err != nil && c.TLS == TLSPreferred && strings.Contains(err.Error(), errNoTLS) {
+		return attempt(false)
+	}
+	return conn, err
 }
 
-// Describe asks the server what it is.
-func Describe(ctx context.Context, conn *client.Conn) (Server, error) { return Server{}, errNotYet }
-
-// CurrentPosition is the end of the server's binary log.
-func CurrentPosition(ctx context.Context, conn *client.Conn, s Server) (Position, error) {
-	return Position{}, errNotYet
+// handshake lets the client library log in, which knows nothing of contexts: when ctx ends, the connection is closed
+// under it. It also turns the library's panics on malformed greetings into errors.
+func handshake(ctx context.Context, c Config, password string, option client.Option) (conn *client.Conn, err error) {
+	var raw net.Conn
+	var stop func() bool
+	defer func() {
+		if p := recover(); p != nil {
+			conn, err = nil, fmt.Errorf("the server's greeting is malformed: %v", p)
+		}
+		if stop != nil && !stop() && err == nil {
+			conn, err = nil, context.Cause(ctx) // closed between the last byte and here
+		}
+		if err != nil && raw != nil {
+			raw.Close()
+		}
+	}()
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		var d net.Dialer
+		var err error
+		if raw, err = d.DialContext(ctx, network, address); err != nil {
+			return nil, err
+		}
+		stop = context.AfterFunc(ctx, func() { raw.Close() })
+		return raw, nil
+	}
+	return client.ConnectWithDialer(ctx, c.network(), c.address(), c.User, password, "", dial, option)
 }
 
-// LogFile is one binary log file of the server.
-type LogFile struct {
-	Name string
-	Size uint64
+// closeOnDone closes the connection when ctx ends, which is the only way to interrupt a read or write on it. The
+// returned function ends the watch; false means that it came too late.
+func closeOnDone(ctx context.Context, conn *client.Conn) (stop func() bool) {
+	raw := conn.Conn.Conn // closing the library's wrapper instead would race with its reader
+	return context.AfterFunc(ctx, func() { raw.Close() })
 }
 
-// BinaryLogs lists the server's binary log files, oldest first.
-func BinaryLogs(ctx context.Context, conn *client.Conn) ([]LogFile, error) { return nil, errNotYet }
-
-// TableName is a table that exists on the server.
-type TableName struct {
-	Schema, Name string
-	View         bool
-}
-
-// Tables lists all tables and views, the server's own schemas left out, ordered by schema and name.
-func Tables(ctx context.Context, conn *client.Conn) ([]TableName, error) { return nil, errNotYet }
-
-// LoadTable reads a table's definition.
-func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) (*schema.Table, error) {
-	return nil, errNotYet
+// Close ends a session that is between two commands: the server is told, so that it logs no aborted connection.
+func Close(conn *client.Conn) {
+	raw := conn.Conn.Conn
+	_ = raw.SetDeadline(time.Now().Add(time.Second))
+	_ = conn.Quit()
+	raw.Close()
 }

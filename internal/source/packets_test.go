@@ -1,0 +1,97 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+)
+
+// wire puts payloads on the wire, in pieces where they are long.
+func wire(seq uint8, payloads ...[]byte) []byte {
+	var out []byte
+	for _, p := range payloads {
+		for {
+			n := min(len(p), maxPacketPiece)
+			out = append(append(out, byte(n), byte(n>>8), byte(n>>16), seq), p[:n]...)
+			seq, p = seq+1, p[n:]
+			if n < maxPacketPiece {
+				break
+			}
+		}
+	}
+	return out
+}
+
+func TestPacketsOfEverySize(t *testing.T) {
+	var payloads [][]byte
+	for _, n := range []int{0, 1, 300, packetBuffer - 5, packetBuffer, packetBuffer + 1, maxPacketPiece - 1, maxPacketPiece, maxPacketPiece + 7} {
+		payloads = append(payloads, bytes.Repeat([]byte{byte(n)}, n))
+	}
+	data := wire(250, payloads...)
+	for _, r := range []io.Reader{bytes.NewReader(data), iotest.HalfReader(bytes.NewReader(data)), iotest.DataErrReader(bytes.NewReader(data))} {
+		p := newPackets(r, 250)
+		for _, want := range payloads {
+			got, err := p.Next()
+			if err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("packet of %d bytes came as %d bytes, %v", len(want), len(got), err)
+			}
+		}
+		if _, err := p.Next(); !errors.Is(err, io.EOF) {
+			t.Fatalf("after the last packet: %v, want EOF", err)
+		}
+		if cap(p.big) > packetKeep {
+			t.Errorf("%d bytes are kept", cap(p.big))
+		}
+	}
+}
+
+func TestPacketsSeeLoss(t *testing.T) {
+	data := wire(0, []byte("abc"), []byte("def"))
+	if _, err := newPackets(bytes.NewReader(data), 1).Next(); err == nil {
+		t.Error("a wrong packet number gave no error")
+	}
+	p := newPackets(bytes.NewReader(data[:len(data)-1]), 0)
+	if _, err := p.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Next(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a packet that is cut off gives %v", err)
+	}
+}
+
+func FuzzSplitTextRow(f *testing.F) {
+	f.Add([]byte{3, 'a', 'b', 'c', 0xfb, 0}, uint8(3))
+	f.Add([]byte{0xfc, 2, 0, 'x', 'y'}, uint8(1))
+	f.Add([]byte{0xfe, 255, 255, 255, 255, 255, 255, 255, 255}, uint8(1))
+	f.Fuzz(func(t *testing.T, data []byte, columns uint8) {
+		row := make([][]byte, columns)
+		if splitTextRow(row, data) != nil {
+			return
+		}
+		size := 0
+		for _, v := range row {
+			size += len(v)
+		}
+		if size > len(data) {
+			t.Fatalf("%d bytes came out of %d", size, len(data))
+		}
+	})
+}
+
+func FuzzPackets(f *testing.F) {
+	f.Add(wire(1, []byte("abc"), nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p := newPackets(bytes.NewReader(data), 1)
+		for total := 0; ; {
+			b, err := p.Next()
+			if err != nil {
+				return
+			}
+			if total += len(b) + packetHeader; total > len(data) {
+				t.Fatalf("%d bytes came out of %d", total, len(data))
+			}
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-mysql-org/go-mysql/client"
+	"github.com/go-mysql-org/go-mysql/mysql"
+)
+
+// StreamText runs a SELECT and calls fn for each row as it arrives. The values are the server's own text, nil for NULL;
+// the row and its values are overwritten by the next. The connection is closed when ctx ends or fn fails, since the rest of
+// the result would still be in the way. Errors are *Error, except those of fn, which come back as they are.
+func StreamText(ctx context.Context, conn *client.Conn, query string, fn func(row [][]byte) error) (err error) {
+	stop := closeOnDone(ctx, conn)
+	var stopped error
+	defer func() {
+		inTime := stop()
+		if stopped != nil {
+			conn.Conn.Conn.Close()
+			err = stopped
+			return
+		}
+		if !inTime && err == nil {
+			err = context.Cause(ctx)
+		}
+		if _, answered := errors.AsType[*mysql.MyError](err); err != nil && !answered {
+			conn.Conn.Conn.Close()
+		}
+		err = failed(ctx, Config{}, "run "+shorten(query), err)
+	}()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p, err := Send(conn, mysql.COM_QUERY, []byte(query))
+	if err != nil {
+		return err
+	}
+	columns, err := resultHead(p)
+	if err != nil {
+		return err
+	}
+	row := make([][]byte, columns)
+	for {
+		data, err := p.Next()
+		if err != nil {
+			return err
+		}
+		if IsEOF(data) {
+			return nil
+		}
+		if my, ok := IsError(data); ok {
+			return my
+		}
+		if err := splitTextRow(row, data); err != nil {
+			return err
+		}
+		if stopped = fn(row); stopped != nil {
+			return nil
+		}
+	}
+}
+
+// resultHead reads a result up to its first row: the number of columns and their definitions.
+func resultHead(p *Packets) (columns int, err error) {
+	data, err := p.Next()
+	if err != nil {
+		return 0, err
+	}
+	if my, ok := IsError(data); ok {
+		return 0, my
+	}
+	if len(data) == 0 || data[0] == packetOK {
+		return 0, errors.New("the statement returned no result set")
+	}
+	n, rest, null, ok := lenenc(data)
+	if !ok || null || len(rest) != 0 || n > 4096 {
+		return 0, fmt.Errorf("a result set begins with % x", data[:min(len(data), 16)])
+	}
+	for range n {
+		if _, err := p.Next(); err != nil {
+			return 0, err
+		}
+	}
+	if data, err = p.Next(); err != nil {
+		return 0, err
+	}
+	if !IsEOF(data) {
+		return 0, errors.New("the list of columns has no end")
+	}
+	return int(n), nil
+}
+
+// splitTextRow cuts a row packet into the values of its columns.
+func splitTextRow(row [][]byte, data []byte) error {
+	for i := range row {
+		n, rest, null, ok := lenenc(data)
+		if !ok || n > uint64(len(rest)) {
+			return fmt.Errorf("row is cut off in column %d of %d", i+1, len(row))
+		}
+		if null {
+			row[i], data = nil, rest
+			continue
+		}
+		row[i], data = rest[:n:n], rest[n:]
+	}
+	if len(data) != 0 {
+		return fmt.Errorf("row has %d bytes more than its %d columns", len(data), len(row))
+	}
+	return nil
+}
+
+// lenenc reads a length-encoded integer from the start of b.
+func lenenc(b []byte) (n uint64, rest []byte, null, ok bool) {
+	if len(b) == 0 {
+		return 0, nil, false, false
+	}
+	var size int
+	switch b[0] {
+	case 0xfb:
+		return 0, b[1:], true, true
+	case 0xfc:
+		size = 2
+	case 0xfd:
+		size = 3
+	case 0xfe:
+		size = 8
+	case 0xff:
+		return 0, nil, false, false
+	default:
+		return uint64(b[0]), b[1:], false, true
+	}
+	if len(b) <= size {
+		return 0, nil, false, false
+	}
+	for i := size; i >= 1; i-- {
+		n = n<<8 | uint64(b[i])
+	}
+	return n, b[1+size:], false, true
+}
+
+// texts runs a query whose result is small and returns its values as text; NULL is "".
+func texts(ctx context.Context, conn *client.Conn, query string) ([][]string, error) {
+	var out [][]string
+	err := StreamText(ctx, conn, query, func(row [][]byte) error {
+		line := make([]string, len(row))
+		for i, v := range row {
+			line[i] = string(v)
+		}
+		out = append(out, line)
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,125 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/go-mysql-org/go-mysql/client"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+)
+
+// TableName is a table that exists on the server.
+type TableName struct {
+	Schema, Name string
+	View         bool
+}
+
+// Tables lists all tables and views that the user may see, the server's own schemas left out, by schema and name.
+func Tables(ctx context.Context, conn *client.Conn) ([]TableName, error) {
+	rows, err := texts(ctx, conn, `SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES
+ WHERE TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
+ AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW') ORDER BY BINARY TABLE_SCHEMA, BINARY TABLE_NAME`)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]TableName, 0, len(rows))
+	for _, r := range rows {
+		names = append(names, TableName{Schema: r[0], Name: r[1], View: r[2] == "VIEW"})
+	}
+	return names, nil
+}
+
+// LoadTable reads a table's present definition: every column in table order, generated and invisible ones too, and the
+// key that tells its rows apart: the primary key, else the first UNIQUE key of NOT NULL columns. The error wraps
+// ErrNoTable where there is no such table to be seen.
+func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) (*schema.Table, error) {
+	step := fmt.Sprintf("load the definition of %s.%s", schemaName, name)
+	where := fmt.Sprintf(" WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s", schema.QuoteString(schemaName), schema.QuoteString(name))
+	head, err := texts(ctx, conn, "SELECT TABLE_TYPE, TABLE_COLLATION FROM information_schema.TABLES"+where)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := texts(ctx, conn, `SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, EXTRA, CHARACTER_SET_NAME, COLLATION_NAME
+ FROM information_schema.COLUMNS`+where+" ORDER BY ORDINAL_POSITION")
+	if err != nil {
+		return nil, err
+	}
+	if len(head) == 0 || len(columns) == 0 {
+		return nil, &Error{
+			Step: step, Err: ErrNoTable,
+			Hint: "check that the table exists, and GRANT SELECT on it: without it the server does not show it",
+		}
+	}
+	t := &schema.Table{Schema: schemaName, Name: name, Collation: head[0][1]}
+	for _, c := range columns {
+		column, err := column(c)
+		if err != nil {
+			return nil, &Error{Step: step, Err: err}
+		}
+		t.Columns = append(t.Columns, column)
+	}
+	if head[0][0] == "VIEW" {
+		return t, nil
+	}
+	keys, err := texts(ctx, conn, "SHOW KEYS FROM "+schema.QuoteIdent(schemaName)+"."+schema.QuoteIdent(name))
+	if err != nil {
+		return nil, err
+	}
+	if t.Key, t.KeyKind, err = chooseKey(t.Columns, keys); err != nil {
+		return nil, &Error{Step: step, Err: err}
+	}
+	return t, nil
+}
+
+// column reads one line of information_schema.COLUMNS.
+func column(line []string) (schema.Column, error) {
+	c, err := schema.ParseColumnType(line[1])
+	if err != nil {
+		return c, fmt.Errorf("column %s: %w", line[0], err)
+	}
+	extra := strings.ToUpper(line[3])
+	c.Name, c.ColumnType, c.Nullable, c.Charset, c.Collation = line[0], line[1], line[2] == "YES", line[4], line[5]
+	c.Virtual = strings.Contains(extra, "VIRTUAL GENERATED")
+	c.Generated = c.Virtual || strings.Contains(extra, "STORED GENERATED") || strings.Contains(extra, "PERSISTENT")
+	c.Invisible = strings.Contains(extra, "INVISIBLE")
+	return c, nil
+}
+
+// Columns of SHOW KEYS, the same on every server.
+const (
+	keyNonUnique = 1
+	keyName      = 2
+	keyColumn    = 4
+	keyNull      = 9
+	keyFields    = 10
+)
+
+// chooseKey picks the key from the lines of SHOW KEYS, which come in the server's order of keys and of columns in a key.
+func chooseKey(columns []schema.Column, lines [][]string) ([]int, schema.KeyKind, error) {
+	index := make(map[string]int, len(columns))
+	for i, c := range columns {
+		index[strings.ToLower(c.Name)] = i
+	}
+	for at := 0; at < len(lines); {
+		if len(lines[at]) < keyFields {
+			return nil, schema.NoKey, fmt.Errorf("SHOW KEYS has %d columns", len(lines[at]))
+		}
+		name, fits := lines[at][keyName], true
+		var key []int
+		for ; at < len(lines) && lines[at][keyName] == name; at++ {
+			l := lines[at]
+			i, known := index[strings.ToLower(l[keyColumn])] // the key of an expression names no column
+			fits = fits && known && l[keyNonUnique] == "0" && l[keyNull] != "YES"
+			key = append(key, i)
+		}
+		switch {
+		case fits && name == "PRIMARY":
+			return key, schema.PrimaryKey, nil
+		case fits:
+			return key, schema.UniqueKey, nil
+		}
+	}
+	return nil, schema.NoKey, nil
+}
