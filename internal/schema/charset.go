@@ -15,16 +15,36 @@ type charset struct {
 	decode   decodeFunc
 }
 
-// charsets are all character sets of MySQL and MariaDB by name.
-var charsets = map[string]charset{
-	"utf8mb4": {4, appendEscaped},
-	"utf8mb3": {3, appendEscaped},
-	"utf8":    {3, appendEscaped},
-	"ascii":   {1, decodeASCII},
-	"ucs2":    {2, decodeUTF16(bigEndian16)},
-	"utf16":   {4, decodeUTF16(bigEndian16)},
-	"utf16le": {4, decodeUTF16(littleEndian16)},
-	"utf32":   {4, decodeUTF32},
+// charsets are all character sets of MySQL and MariaDB by name, but for binary.
+var charsets = func() map[string]charset {
+	all := map[string]charset{
+		"utf8mb4": {4, appendEscaped},
+		"utf8mb3": {3, appendEscaped},
+		"utf8":    {3, appendEscaped}, // utf8mb3 on old servers
+		"ascii":   {1, decodeASCII},
+		"ucs2":    {2, decodeUTF16(bigEndian16)},
+		"utf16":   {4, decodeUTF16(bigEndian16)},
+		"utf16le": {4, decodeUTF16(littleEndian16)},
+		"utf32":   {4, decodeUTF32},
+	}
+	for maxBytes, names := range tableCharsets {
+		for _, name := range names {
+			all[name] = charset{uint32(maxBytes), tableDecoder(name)}
+		}
+	}
+	return all
+}()
+
+// tableCharsets are the character sets of charsetFile, by the number of bytes that a character takes at most.
+var tableCharsets = [...][]string{
+	1: {
+		"armscii8", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "dec8", "geostd8", "greek",
+		"hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1", "latin2", "latin5", "latin7", "macce", "macroman",
+		"swe7", "tis620",
+	},
+	2: {"big5", "cp932", "euckr", "gb2312", "gbk", "sjis"},
+	3: {"eucjpms", "ujis"},
+	4: {"gb18030"},
 }
 
 func isUTF8(name string) bool { return name == "utf8mb4" || name == "utf8mb3" || name == "utf8" }

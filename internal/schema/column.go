@@ -81,4 +81,3 @@ var typeNames = [...]string{
 	Timestamp: "TIMESTAMP", Time: "TIME", Year: "YEAR", Char: "CHAR", VarChar: "VARCHAR", Text: "TEXT", Binary: "BINARY",
 	VarBinary: "VARBINARY", Blob: "BLOB", Enum: "ENUM", Set: "SET", JSON: "JSON", Geometry: "GEOMETRY",
 }
-
