@@ -21,16 +21,30 @@ var (
 	// position can be found there by GTID: coordinates before and after cannot be compared, so the caller must start anew
 	// from its saved position.
 	ErrServerChanged = errors.New("another server answers now")
+	// ErrReplaced is returned when the server ended the dump in favour of another replica with the same server id.
+	ErrReplaced = errors.New("another replica with the same server id has connected")
+	// ErrNoLog is returned when the server keeps no binary log.
+	ErrNoLog = errors.New("the server keeps no binary log")
 )
 
 // Events that the Reader cannot turn into changes. They come wrapped in an EventError or TableError.
 var (
-	ErrNotRowFormat = errors.New("a selected table was changed by a statement that was not logged as rows")
+	ErrNotRowFormat = errors.New("its rows were changed by a statement that was not logged as rows")
 	ErrPartialJSON  = errors.New("the row image holds a partial JSON update")
 	ErrIncident     = errors.New("the server logged an incident: changes may be missing from its binary log")
-	ErrUnknownEvent = errors.New("unknown binary log event")
-	ErrXA           = errors.New("an XA transaction with changes of selected tables was prepared")
+	ErrUnknownEvent = errors.New("unknown event")
+	ErrXA           = errors.New("its rows were changed by an XA transaction that was prepared")
+	ErrRolledBack   = errors.New("rows that were logged have been rolled back")
 	ErrCorrupt      = errors.New("the event is damaged")
+	ErrDefinition   = errors.New("the table's definition does not fit its rows")
+)
+
+const (
+	hintPurged = "load the tables again from the present position, and keep the log longer (binlog_expire_logs_seconds; " +
+		"on RDS: call mysql.rds_set_configuration('binlog retention hours', n))"
+	hintAhead = "if the server was reset, restored or replaced, load the tables again from its present position; " +
+		"if a replica is still catching up, wait and start again"
+	hintReload = "start from a position behind it and load the table again, or leave the table out"
 )
 
 // PositionError is returned when reading cannot start or go on from a position.
@@ -42,7 +56,11 @@ type PositionError struct {
 }
 
 func (e *PositionError) Error() string {
-	return fmt.Sprintf("read binary log from %s: %v: %s; %s", e.Pos, e.Err, e.Detail, e.Hint)
+	s := fmt.Sprintf("read binary log from %s: %v", e.Pos, e.Err)
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	return s + "; " + e.Hint
 }
 
 func (e *PositionError) Unwrap() error { return e.Err }
@@ -71,7 +89,20 @@ type EventError struct {
 }
 
 func (e *EventError) Error() string {
-	return fmt.Sprintf("%s event at %s:%d: %v; %s", e.Event, e.File, e.Offset, e.Err, e.Hint)
+	return fmt.Sprintf("%s at %s:%d: %v; %s", e.Event, e.File, e.Offset, e.Err, e.Hint)
 }
 
 func (e *EventError) Unwrap() error { return e.Err }
+
+// handlerError marks what the Handler returned, so that it is not taken for a fault of the connection.
+type handlerError struct{ err error }
+
+func (e *handlerError) Error() string { return e.err.Error() }
+func (e *handlerError) Unwrap() error { return e.err }
+
+func handled(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &handlerError{err}
+}

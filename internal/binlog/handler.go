@@ -63,6 +63,7 @@ type SchemaChange struct {
 	Schema, Name       string
 	NewSchema, NewName string // of Renamed
 	Statement          string // the DDL statement; "" for Definition
+	RowsChanged        bool   // rows came, went or moved between tables without being logged: only a reload tells
 	Old, New           *schema.Table
 	Place              record.Place // of the statement's event, or of the table map
 	GTID               string

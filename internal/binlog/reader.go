@@ -1,10 +1,15 @@
 package binlog
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
@@ -13,9 +18,11 @@ import (
 
 // Config of a Reader.
 type Config struct {
-	Source   source.Config
-	Server   source.Server // from source.Describe
-	ServerID uint32        // our own id as a replica: no other replica or server of the group may have it
+	Source source.Config
+	// Server is what the caller took Source's server to be; if another one answers, Run ends with ErrServerChanged. Only its
+	// UUID counts. The zero Server accepts whichever answers first.
+	Server   source.Server
+	ServerID uint32 // our own id as a replica: no other replica or server of the group may have it
 	Handler  Handler
 
 	// Selected reports whether changes of a table are wanted. It must give the same answer for the life of the Reader.
@@ -24,27 +31,213 @@ type Config struct {
 	// Options of value rendering, for the layouts.
 	Options schema.Options
 
-	// Heartbeat is how often an idle server says that it is alive; after four of them without a word the connection is
-	// given up. Default 1s.
+	// Heartbeat is how often an idle server says that it is alive; after ten of them without a word, and 30 s at least,
+	// the connection is given up. Default 1s.
 	Heartbeat time.Duration
 
 	// LoadTable reads a table's current definition from the server; nil means source.LoadTable on a connection of its own.
 	LoadTable func(ctx context.Context, schema, table string) (*schema.Table, error)
 
-	Logger     *slog.Logger
+	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are not registered
 }
 
 // Reader reads the binary log of one server.
 type Reader struct {
-	cfg Config
+	cfg     Config
+	metrics *metrics
+	catalog catalog
 }
 
 // New makes a Reader. It does no I/O.
-func New(cfg Config) *Reader { return &Reader{cfg: cfg} }
+func New(cfg Config) *Reader {
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, time.Second)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Reader{cfg: cfg, metrics: newMetrics(cfg.Registerer), catalog: catalog{cfg: cfg}}
+}
 
-// Run reads from a boundary until ctx is done or something fails for good; a lost connection is taken up again by itself.
+// progress is what of the log has been handed over. It outlives connections.
+type progress struct {
+	server   source.Server   // that the coordinates belong to
+	met      bool            // server has answered
+	boundary source.Position // the last one; GTIDSet is not kept up in it
+	set      *GTIDSet        // everything up to boundary; nil if the position is found by file and offset
+	part     part            // of the transaction behind boundary
+	moved    bool            // since the last connection was opened
+}
+
+// part is how much of a transaction was handed over when its connection broke.
+type part struct {
+	id     uint64
+	begun  bool
+	events int // rows events of selected tables
+}
+
+// Run reads from a boundary until ctx is done or something fails for good: the server cannot go on there
+// (*PositionError), an event cannot be turned into changes (*EventError, *TableError), the user may not read the log
+// (*source.Error), or the Handler fails, whose error comes back as it is. A lost connection is taken up again by itself,
+// for as long as it takes. A position with a GTID set is found by it where the server has GTIDs, else by file and offset.
 func (r *Reader) Run(ctx context.Context, from source.Position) error {
-	<-ctx.Done()
-	return context.Cause(ctx)
+	p := &progress{boundary: from, server: r.cfg.Server}
+	tabs := newTables(r.cfg.Selected)
+	defer r.catalog.close()
+	defer r.metrics.connected.Set(0)
+
+	log := r.cfg.Logger
+	connected, lost := false, false
+	for wait := firstPause; ; {
+		err := r.readOnce(ctx, p, tabs, func() {
+			connected = true
+			if lost {
+				log.Info("reading the binary log again", "file", p.boundary.File, "offset", p.boundary.Offset)
+			}
+			lost = false
+		})
+		r.metrics.connected.Set(0)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if h, ok := errors.AsType[*handlerError](err); ok {
+			return h.err
+		}
+		if final(err, connected) {
+			return err
+		}
+		if p.moved {
+			wait, p.moved = firstPause, false
+		}
+		if !lost {
+			log.Warn("lost the source, trying again", "error", err, "file", p.boundary.File, "offset", p.boundary.Offset)
+		}
+		lost = true
+		r.metrics.reconnects.Inc()
+		if err := sleep(ctx, wait/2+rand.N(wait/2)); err != nil {
+			return err
+		}
+		wait = min(2*wait, longestPause)
+	}
+}
+
+// The pauses between attempts to connect, of which a random half is taken off.
+const (
+	firstPause   = 500 * time.Millisecond
+	longestPause = 30 * time.Second
+)
+
+// final reports whether another attempt would not help. Being refused counts only while no attempt has succeeded: later
+// it may be a password that is just being changed.
+func final(err error, connected bool) bool {
+	if _, ok := errors.AsType[*PositionError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*TableError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*EventError](err); ok {
+		return true
+	}
+	return !connected && refused(err)
+}
+
+// refused reports whether the server, or our own check of it, turned us down.
+func refused(err error) bool {
+	if errors.Is(err, source.ErrTooOld) || source.IsUntrusted(err) {
+		return true
+	}
+	my, ok := errors.AsType[*mysql.MyError](err)
+	if !ok {
+		return false
+	}
+	switch my.Code {
+	case mysql.ER_ACCESS_DENIED_ERROR, mysql.ER_DBACCESS_DENIED_ERROR, mysql.ER_TABLEACCESS_DENIED_ERROR,
+		mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_HOST_NOT_PRIVILEGED, 1698, 1820, 1862, 3118, 3159, 4151:
+		return true
+	}
+	return false
+}
+
+// readOnce opens a connection, reads from the last boundary until it breaks, and says why it did. ready is called when
+// the server begins to send.
+func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready func()) error {
+	conn, err := source.Connect(ctx, r.cfg.Source)
+	if err != nil {
+		return err
+	}
+	var once sync.Once
+	closeConn := func() { once.Do(func() { conn.Conn.Conn.Close() }) }
+	defer closeConn()
+	stop := context.AfterFunc(ctx, closeConn)
+	defer stop()
+
+	server, err := source.Describe(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if err := p.meet(server); err != nil {
+		return err
+	}
+	if err := checkStart(ctx, conn, server, p.position(), p.set); err != nil {
+		return err
+	}
+	if err := introduce(ctx, conn, r.cfg, server); err != nil {
+		return err
+	}
+	var packets *source.Packets
+	if byGTID(server, p.set) {
+		packets, err = dumpAfter(ctx, conn, r.cfg, server, p.set)
+	} else {
+		packets, err = dumpAt(conn, r.cfg, server, p.boundary.File, p.boundary.Offset)
+	}
+	if err != nil {
+		return err
+	}
+	s := newStream(r, p, tabs, packets)
+	err = s.run(ctx, func() { r.metrics.connected.Set(1); ready() })
+	if pe, ok := errors.AsType[*PositionError](err); ok && pe.Pos.IsZero() {
+		pe.Pos = p.position()
+	}
+	p.part = s.part()
+	return err
+}
+
+// meet takes note of the server that answered. On the first connection a position that has a GTID set is at home on
+// every server of the group; later another server's coordinates cannot be mixed with those handed over.
+func (p *progress) meet(server source.Server) error {
+	first := !p.met
+	if p.server.UUID != "" && server.UUID != p.server.UUID {
+		err, hint := ErrServerChanged, "start again from the saved position"
+		if p.set == nil && (!first || p.boundary.GTIDSet == "" || !server.GTIDMode) {
+			err, hint = ErrOtherServer, "connect to the server that the position was taken on, or load the tables again"
+		}
+		return &PositionError{Pos: p.position(), Err: err, Detail: server.UUID + " instead of " + p.server.UUID, Hint: hint}
+	}
+	p.server, p.met = server, true
+	if !first {
+		return nil
+	}
+	if p.boundary.GTIDSet != "" && server.GTIDMode {
+		set, err := ParseGTIDSet(server.Flavor, p.boundary.GTIDSet)
+		if err != nil {
+			return &PositionError{Pos: p.boundary, Err: err, Hint: "give the GTID set as this server prints it"}
+		}
+		p.set = set
+		if p.boundary.ServerUUID != "" && p.boundary.ServerUUID != server.UUID {
+			p.boundary.File, p.boundary.Offset = "", 0 // another server's coordinates
+		}
+	}
+	if p.boundary.ServerUUID == "" {
+		p.boundary.ServerUUID = server.UUID
+	}
+	return nil
+}
+
+// position is the last boundary with its GTID set.
+func (p *progress) position() source.Position {
+	pos := p.boundary
+	if p.set != nil {
+		pos.GTIDSet = p.set.String()
+	}
+	return pos
 }

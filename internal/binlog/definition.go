@@ -1,0 +1,253 @@
+package binlog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// charsets are the server's collations by number.
+type charsets map[uint64]source.Collation
+
+// full reports whether a table map describes its columns completely, so that no other source is needed.
+func full(m *replication.TableMapEvent) bool {
+	return m.ColumnCount > 0 && len(m.ColumnName) == int(m.ColumnCount)
+}
+
+// fits compares the server's present definition of a table with everything that a table map says of its columns. A
+// difference means that the definition is not the one that the rows were written with.
+func fits(m *replication.TableMapEvent, t *schema.Table, cs charsets) error {
+	if len(t.Columns) != int(m.ColumnCount) {
+		return fmt.Errorf("%w: it has %d columns, the rows have %d", ErrDefinition, len(t.Columns), m.ColumnCount)
+	}
+	unsigned, collations, enumCollations := m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap()
+	enums, sets := m.EnumStrValueMap(), m.SetStrValueMap()
+	differs := func(c *schema.Column, have, want any) error {
+		return fmt.Errorf("%w: column %s is %v there, the rows have %v", ErrDefinition, c.Name, have, want)
+	}
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if len(m.ColumnName) > i && string(m.ColumnName[i]) != c.Name {
+			return differs(c, "named so", fmt.Sprintf("%q", m.ColumnName[i]))
+		}
+		if u, known := unsigned[i]; known && isNumber(c.Type) && u != c.Unsigned {
+			return differs(c, signName(c.Unsigned), signName(u))
+		}
+		for _, m := range []map[int]uint64{collations, enumCollations} {
+			if id, known := m[i]; known && c.Charset != "" && cs[id].Charset != "" && cs[id].Charset != c.Charset {
+				return differs(c, c.Charset, cs[id].Charset)
+			}
+		}
+		for _, labels := range []map[int][]string{enums, sets} {
+			if l, known := labels[i]; known && len(l) != len(c.Labels) {
+				return differs(c, fmt.Sprintf("a list of %d labels", len(c.Labels)), len(l))
+			} else if known && !slices.Equal(ascii(l), ascii(c.Labels)) {
+				return differs(c, c.Labels, l)
+			}
+		}
+	}
+	if full(m) && t.KeyKind == schema.PrimaryKey != (len(m.PrimaryKey) > 0) {
+		return fmt.Errorf("%w: only one of it and the rows has a primary key", ErrDefinition)
+	}
+	if t.KeyKind == schema.PrimaryKey && full(m) && !slices.Equal(t.Key, primaryKey(m)) {
+		return fmt.Errorf("%w: its primary key has columns %v, the rows' has %v", ErrDefinition, t.Key, primaryKey(m))
+	}
+	return nil
+}
+
+func signName(unsigned bool) string {
+	if unsigned {
+		return "unsigned"
+	}
+	return "signed"
+}
+
+func isNumber(t schema.Type) bool { return t >= schema.TinyInt && t <= schema.Double }
+
+// ascii replaces labels that a character set may write differently by a mark.
+func ascii(labels []string) []string {
+	out := slices.Clone(labels)
+	for i, l := range out {
+		if strings.ContainsFunc(l, func(r rune) bool { return r >= 0x80 }) {
+			out[i] = "\x80"
+		}
+	}
+	return out
+}
+
+func primaryKey(m *replication.TableMapEvent) []int {
+	var key []int
+	for _, i := range m.PrimaryKey {
+		key = append(key, int(i))
+	}
+	return key
+}
+
+// fromTableMap makes a definition out of a table map with full metadata alone: the table may have changed since, or be
+// gone. What the log does not say (a unique key that stands in for a primary one) is taken over from base where base
+// knows columns of the same names.
+func fromTableMap(m *replication.TableMapEvent, base *schema.Table, cs charsets) (*schema.Table, error) {
+	t := &schema.Table{Schema: string(m.Schema), Name: string(m.Table)}
+	unsigned, collations, enumCollations := m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap()
+	enums, sets, visible := m.EnumStrValueMap(), m.SetStrValueMap(), m.VisibilityMap()
+	for i := range m.ColumnType {
+		collation := cs[collations[i]]
+		if id, ok := enumCollations[i]; ok {
+			collation = cs[id]
+		}
+		labels := enums[i]
+		if labels == nil {
+			labels = sets[i]
+		}
+		text, err := columnType(m, i, unsigned[i], collation, labels)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", m.ColumnName[i], err)
+		}
+		c, err := schema.ParseColumnType(text)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", m.ColumnName[i], err)
+		}
+		c.Name, c.ColumnType = string(m.ColumnName[i]), text
+		_, c.Nullable = m.Nullable(i)
+		if v, known := visible[i]; known {
+			c.Invisible = !v
+		}
+		if !isBinary(c.Type) && collation.Charset != "" && collation.Charset != "binary" {
+			c.Charset, c.Collation = collation.Charset, collation.Name
+		}
+		t.Columns = append(t.Columns, c)
+	}
+	if key := primaryKey(m); len(key) > 0 {
+		t.Key, t.KeyKind = key, schema.PrimaryKey
+	} else if base != nil && base.KeyKind == schema.UniqueKey {
+		t.Key, t.KeyKind = keyByName(t, base)
+	}
+	if base != nil {
+		t.Collation = base.Collation
+	}
+	return t, nil
+}
+
+func isBinary(t schema.Type) bool {
+	return t == schema.Binary || t == schema.VarBinary || t == schema.Blob || t == schema.Geometry || t == schema.JSON || t == schema.Bit
+}
+
+// keyByName finds the columns of base's key in t; a key that is not wholly there, or may hold NULL, is none.
+func keyByName(t, base *schema.Table) ([]int, schema.KeyKind) {
+	var key []int
+	for _, k := range base.Key {
+		i := slices.IndexFunc(t.Columns, func(c schema.Column) bool { return c.Name == base.Columns[k].Name })
+		if i < 0 || t.Columns[i].Nullable {
+			return nil, schema.NoKey
+		}
+		key = append(key, i)
+	}
+	return key, base.KeyKind
+}
+
+// columnType writes the type of column i as information_schema would.
+func columnType(m *replication.TableMapEvent, i int, unsigned bool, c source.Collation, labels []string) (string, error) {
+	meta := m.ColumnMeta[i]
+	binary := c.Charset == "binary" || c.Charset == ""
+	number := func(s string) (string, error) {
+		if unsigned {
+			s += " unsigned"
+		}
+		return s, nil
+	}
+	fraction := func(s string) (string, error) {
+		if meta > 0 {
+			return fmt.Sprintf("%s(%d)", s, meta), nil
+		}
+		return s, nil
+	}
+	sized := func(bytes int, text, bin string) (string, error) {
+		if binary {
+			return fmt.Sprintf("%s(%d)", bin, bytes), nil
+		}
+		return fmt.Sprintf("%s(%d)", text, bytes/max(c.MaxLen, 1)), nil
+	}
+	switch t := realType(m, i); t {
+	case mysql.MYSQL_TYPE_TINY:
+		return number("tinyint")
+	case mysql.MYSQL_TYPE_SHORT:
+		return number("smallint")
+	case mysql.MYSQL_TYPE_INT24:
+		return number("mediumint")
+	case mysql.MYSQL_TYPE_LONG:
+		return number("int")
+	case mysql.MYSQL_TYPE_LONGLONG:
+		return number("bigint")
+	case mysql.MYSQL_TYPE_FLOAT:
+		return number("float")
+	case mysql.MYSQL_TYPE_DOUBLE:
+		return number("double")
+	case mysql.MYSQL_TYPE_NEWDECIMAL:
+		return number(fmt.Sprintf("decimal(%d,%d)", meta>>8, meta&0xff))
+	case mysql.MYSQL_TYPE_BIT:
+		return fmt.Sprintf("bit(%d)", meta>>8*8+meta&0xff), nil
+	case mysql.MYSQL_TYPE_DATE, mysql.MYSQL_TYPE_NEWDATE:
+		return "date", nil
+	case mysql.MYSQL_TYPE_TIMESTAMP, mysql.MYSQL_TYPE_TIMESTAMP2:
+		return fraction("timestamp")
+	case mysql.MYSQL_TYPE_DATETIME, mysql.MYSQL_TYPE_DATETIME2:
+		return fraction("datetime")
+	case mysql.MYSQL_TYPE_TIME, mysql.MYSQL_TYPE_TIME2:
+		return fraction("time")
+	case mysql.MYSQL_TYPE_YEAR:
+		return "year", nil
+	case mysql.MYSQL_TYPE_VARCHAR, mysql.MYSQL_TYPE_VAR_STRING:
+		return sized(int(meta), "varchar", "varbinary")
+	case mysql.MYSQL_TYPE_STRING:
+		// Lengths over 255 keep their two upper bits, inverted, in the byte of the type.
+		return sized(int((meta>>4)&0x300^0x300+meta&0xff), "char", "binary")
+	case mysql.MYSQL_TYPE_BLOB:
+		sizes := []string{"tiny", "", "medium", "long"}
+		if meta < 1 || int(meta) > len(sizes) {
+			return "", fmt.Errorf("%w: a BLOB with %d bytes of length", ErrCorrupt, meta)
+		}
+		if binary {
+			return sizes[meta-1] + "blob", nil
+		}
+		return sizes[meta-1] + "text", nil
+	case mysql.MYSQL_TYPE_ENUM:
+		return "enum(" + labelList(labels) + ")", nil
+	case mysql.MYSQL_TYPE_SET:
+		return "set(" + labelList(labels) + ")", nil
+	case mysql.MYSQL_TYPE_JSON:
+		return "json", nil
+	case mysql.MYSQL_TYPE_GEOMETRY:
+		return "geometry", nil
+	case mysql.MYSQL_TYPE_VECTOR:
+		return "vector", nil
+	default:
+		return "", fmt.Errorf("column type %d is not known", t)
+	}
+}
+
+func labelList(labels []string) string {
+	quoted := make([]string, len(labels))
+	for i, l := range labels {
+		quoted[i] = "'" + strings.ReplaceAll(l, "'", "''") + "'"
+	}
+	return strings.Join(quoted, ",")
+}
+
+// sameDefinition reports whether rows written with a and b get the same names and values.
+func sameDefinition(a, b *schema.Table) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Schema == b.Schema && a.Name == b.Name && a.KeyKind == b.KeyKind && slices.Equal(a.Key, b.Key) &&
+		slices.EqualFunc(a.Columns, b.Columns, func(x, y schema.Column) bool {
+			lx, ly := x.Labels, y.Labels
+			x.Labels, y.Labels = nil, nil
+			return fmt.Sprint(x) == fmt.Sprint(y) && slices.Equal(lx, ly)
+		})
+}

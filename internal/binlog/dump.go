@@ -1,0 +1,157 @@
+package binlog
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/client"
+	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// introduce registers the connection to the server as a replica: which checksums and heartbeats it wants and who it is.
+// Asking for the checksums that stand in the files makes event sizes and offsets exact and lets damage be seen.
+func introduce(ctx context.Context, conn *client.Conn, cfg Config, server source.Server) error {
+	statements := []string{
+		"SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'",
+		fmt.Sprintf("SET @master_heartbeat_period = %d, @source_heartbeat_period = %[1]d", cfg.Heartbeat.Nanoseconds()),
+	}
+	if server.Flavor == source.MariaDB {
+		statements = append(statements, "SET @mariadb_slave_capability = 4") // understands GTID events
+	} else {
+		// The server ends the dump of an earlier connection with the same identity, which would otherwise linger after a
+		// network failure, and tells a second daemon with our server id that it is one.
+		id := replicaUUID(cfg.ServerID, server.UUID)
+		statements = append(statements, fmt.Sprintf("SET @slave_uuid = '%s', @replica_uuid = '%[1]s'", id))
+	}
+	for _, s := range statements {
+		if err := source.Exec(ctx, conn, s); err != nil {
+			return err
+		}
+	}
+	p, err := source.Send(conn, mysql.COM_REGISTER_SLAVE, registration(cfg))
+	if err != nil {
+		return err
+	}
+	answer, err := p.Next()
+	if err != nil {
+		return err
+	}
+	if my, ok := source.IsError(answer); ok {
+		return dumpRefused(my)
+	}
+	return nil
+}
+
+// replicaUUID is the name-based UUID under which the reader with this server id registers at a server.
+func replicaUUID(id uint32, server string) string {
+	sum := sha1.Sum(fmt.Appendf(nil, "binlogstreamer replica %d of %s", id, server))
+	sum[6] = sum[6]&0x0f | 0x50
+	sum[8] = sum[8]&0x3f | 0x80
+	return string(appendUUID(nil, sum[:16]))
+}
+
+// registration is what SHOW REPLICAS will tell of us.
+func registration(cfg Config) []byte {
+	host, _ := os.Hostname()
+	host = host[:min(len(host), 60)]
+	b := binary.LittleEndian.AppendUint32(nil, cfg.ServerID)
+	b = append(append(b, byte(len(host))), host...)
+	b = append(b, 0, 0) // no user, no password
+	b = binary.LittleEndian.AppendUint16(b, 0)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	return binary.LittleEndian.AppendUint32(b, 0)
+}
+
+// dumpAt asks for the log from a file and offset on.
+func dumpAt(conn *client.Conn, cfg Config, server source.Server, file string, offset uint64) (*source.Packets, error) {
+	if offset > math.MaxUint32 {
+		offset = fileHeader // the command has no room for more: the reader skips up to the place itself
+	}
+	b := binary.LittleEndian.AppendUint32(nil, uint32(max(offset, fileHeader)))
+	b = binary.LittleEndian.AppendUint16(b, dumpFlags(server))
+	b = binary.LittleEndian.AppendUint32(b, cfg.ServerID)
+	return source.Send(conn, mysql.COM_BINLOG_DUMP, append(b, file...))
+}
+
+// dumpAfter asks for every transaction that is not in the set.
+func dumpAfter(ctx context.Context, conn *client.Conn, cfg Config, server source.Server, set *GTIDSet) (*source.Packets, error) {
+	if server.Flavor == source.MariaDB {
+		for _, s := range []string{
+			fmt.Sprintf("SET @slave_connect_state = '%s'", set),
+			"SET @slave_gtid_strict_mode = 1",
+		} {
+			if err := source.Exec(ctx, conn, s); err != nil {
+				return nil, err
+			}
+		}
+		return dumpAt(conn, cfg, server, "", 0)
+	}
+	data := set.my.encode()
+	b := binary.LittleEndian.AppendUint16(nil, dumpFlags(server))
+	b = binary.LittleEndian.AppendUint32(b, cfg.ServerID)
+	b = binary.LittleEndian.AppendUint32(b, 0) // length of the file name
+	b = binary.LittleEndian.AppendUint64(b, fileHeader)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+	return source.Send(conn, mysql.COM_BINLOG_DUMP_GTID, append(b, data...))
+}
+
+func dumpFlags(server source.Server) uint16 {
+	switch {
+	case server.Flavor == source.MariaDB:
+		// With the statements' texts in the stream no event is left out, which makes offsets certain on servers that do
+		// not write them into the events of a transaction.
+		return replication.BINLOG_SEND_ANNOTATE_ROWS_EVENT
+	case server.VersionAtLeast(8, 0, 26):
+		return replication.USE_HEARTBEAT_EVENT_V2 // with 64-bit offsets
+	}
+	return 0
+}
+
+const errDumpFailed = 1236 // ER_SOURCE_FATAL_ERROR_READING_BINLOG: many causes, told apart by its text
+
+// dumpRefused turns the server's answer to a dump command into an error with a cure. What is returned as it came is worth
+// another attempt.
+func dumpRefused(my *mysql.MyError) error {
+	if my.Code != errDumpFailed {
+		return &source.Error{Step: "read the binary log", Err: my, Hint: source.Hint(my)}
+	}
+	text := strings.ToLower(my.Message)
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(text, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("purged", "could not find first log file name", "could not find gtid state"):
+		return &PositionError{Detail: my.Message, Hint: hintPurged, Err: ErrPurged}
+	case has("more gtids than", "position > file size", "impossible position", "is not in the master's binlog", "diverged"):
+		return &PositionError{Detail: my.Message, Hint: hintAhead, Err: ErrAhead}
+	case has("same server_uuid/server_id"):
+		return &PositionError{Detail: my.Message, Hint: "give every reader and replica of this server a server id of its own", Err: ErrReplaced}
+	case has("max_allowed_packet"):
+		return &PositionError{Detail: my.Message, Hint: "raise max_allowed_packet on the source", Err: my}
+	}
+	return &PositionError{
+		Detail: my.Message, Err: errors.New("the server cannot read its binary log there"),
+		Hint: "start from a newer position and load the tables again, or see the server's error log",
+	}
+}
+
+// readTimeout is how long the server may be silent.
+func readTimeout(heartbeat time.Duration) time.Duration { return max(10*heartbeat, 30*time.Second) }
+
+// searchTimeout is how long it may take for the first event: the server may have to look through many files.
+const searchTimeout = 10 * time.Minute

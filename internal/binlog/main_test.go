@@ -1,0 +1,9 @@
+package binlog
+
+import (
+	"testing"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
+)
+
+func TestMain(m *testing.M) { testservers.Main(m) }

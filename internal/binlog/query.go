@@ -1,0 +1,202 @@
+package binlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+)
+
+// query is what is needed of a query event.
+type query struct {
+	schema string
+	text   []byte
+	latin  bool // the text is in a character set that may write names differently from UTF-8
+}
+
+// parseQuery reads a query event: fixed head, status variables, schema, zero byte, text. The event that ends a LOAD DATA
+// has 13 bytes more of head.
+func parseQuery(e *event) (query, error) {
+	head := 13
+	if e.kind == replication.EXECUTE_LOAD_QUERY_EVENT {
+		head += 13
+	}
+	if len(e.body) < head {
+		return query{}, fmt.Errorf("%w: it ends in its head", ErrCorrupt)
+	}
+	schemaLength := int(e.body[8])
+	status := int(binary.LittleEndian.Uint16(e.body[11:]))
+	rest := e.body[head:]
+	if len(rest) < status+schemaLength+1 {
+		return query{}, fmt.Errorf("%w: it ends in its head", ErrCorrupt)
+	}
+	q := query{schema: string(rest[status : status+schemaLength]), text: rest[status+schemaLength+1:]}
+	if e.kind == replication.MARIADB_QUERY_COMPRESSED_EVENT {
+		var err error
+		if q.text, err = inflate(q.text); err != nil {
+			return q, err
+		}
+	}
+	q.latin = !isUTF8Client(rest[:status]) && slices.ContainsFunc(q.text, func(b byte) bool { return b >= 0x80 })
+	return q, nil
+}
+
+// isUTF8Client finds the client's character set among the status variables of a query. They come in a fixed order, each
+// with a length of its own; behind the ones known here it is not to be found any more.
+func isUTF8Client(status []byte) bool {
+	for len(status) > 0 {
+		n := 0
+		switch status[0] {
+		case 0: // flags
+			n = 4
+		case 1: // sql_mode
+			n = 8
+		case 2: // catalog, with a zero byte behind
+			if len(status) > 1 {
+				n = 1 + int(status[1]) + 1
+			}
+		case 3: // auto_increment
+			n = 4
+		case 5, 6: // time zone, catalog
+			if len(status) > 1 {
+				n = 1 + int(status[1])
+			}
+		case 4: // character sets: client, connection, server
+			if len(status) < 3 {
+				return false
+			}
+			id := binary.LittleEndian.Uint16(status[1:])
+			return id == 11 || id == 33 || id == 45 || id == 46 || id == 76 || id == 83 || id >= 192 && id <= 247 || id >= 255
+		default:
+			return true
+		}
+		if len(status) < 1+n {
+			return false
+		}
+		status = status[1+n:]
+	}
+	return true
+}
+
+var beginText = []byte("BEGIN")
+
+// queryEvent handles a logged statement: one that frames a transaction, DDL, or, where rows should have been logged, DML.
+func (s *stream) queryEvent(ctx context.Context, e *event) error {
+	q, err := parseQuery(e)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(q.text, beginText) {
+		s.begin(e)
+		return nil
+	}
+	kind, effects := classify(string(q.text), q.schema)
+	switch kind {
+	case stmtEmpty, stmtSave, stmtXA:
+		return nil
+	case stmtBegin:
+		s.begin(e)
+		return nil
+	case stmtXAStart:
+		s.begin(e)
+		s.tx.xa = &heldXA{}
+		return nil
+	case stmtCommit:
+		return s.commit(ctx, e)
+	case stmtRollback, stmtUndo:
+		return s.rolledBack(ctx, e, kind)
+	case stmtXADone:
+		return s.commit(ctx, e)
+	case stmtDML:
+		if err := s.unlogged(e, effects); err != nil {
+			return err
+		}
+	}
+	if !s.tx.open {
+		s.start(e, "")
+	}
+	switch {
+	case kind == stmtUnclear, kind == stmtDDL && q.latin:
+		s.r.cfg.Logger.Info("a DDL statement does not tell which tables it changes: every definition is looked at again",
+			"file", s.cursor.file, "offset", e.start)
+		s.tables.allChanged()
+	case kind == stmtDDL:
+		if err := s.ddl(ctx, e, string(q.text), effects); err != nil {
+			return err
+		}
+	}
+	if s.tx.explicit {
+		return nil // a part of a longer transaction, such as CREATE TABLE ... SELECT
+	}
+	return s.commit(ctx, e)
+}
+
+// rolledBack handles ROLLBACK and ROLLBACK TO SAVEPOINT, which are only logged where tables without transactions had a
+// part. Rows that were handed over cannot be taken back.
+func (s *stream) rolledBack(ctx context.Context, e *event, kind statementKind) error {
+	if s.tx.events > 0 || s.tx.xa != nil && len(s.tx.xa.events) > 0 {
+		return ErrRolledBack
+	}
+	if kind == stmtUndo {
+		return nil
+	}
+	s.tx.xa = nil
+	return s.commit(ctx, e)
+}
+
+// unlogged refuses a statement that changed rows of a selected table without logging them as rows.
+func (s *stream) unlogged(e *event, tables []effect) error {
+	for _, t := range tables {
+		if s.r.cfg.Selected(t.schema, t.name) {
+			return &TableError{
+				Schema: t.schema, Name: t.name, Place: s.place(e, e.start), Err: ErrNotRowFormat,
+				Hint: "set binlog_format=ROW on the server and in every session; to go on, " + hintReload,
+			}
+		}
+	}
+	return nil
+}
+
+// ddl makes the tables that a statement names look at their definitions again and tells the Handler of selected ones.
+func (s *stream) ddl(ctx context.Context, e *event, text string, effects []effect) error {
+	for _, f := range effects {
+		targets := []effect{f}
+		if f.whole {
+			targets = s.tablesOf(f)
+		}
+		for _, f := range targets {
+			old := s.tables.definition(f.schema, f.name)
+			s.tables.changed(f.schema, f.name)
+			if f.kind == Renamed {
+				s.tables.changed(f.newSchema, f.new)
+			}
+			if !s.r.cfg.Selected(f.schema, f.name) && (f.kind != Renamed || !s.r.cfg.Selected(f.newSchema, f.new)) {
+				continue
+			}
+			change := SchemaChange{
+				Kind: f.kind, Schema: f.schema, Name: f.name, NewSchema: f.newSchema, NewName: f.new, Statement: text, RowsChanged: f.rows,
+				Old: old, Place: s.place(e, e.start), GTID: s.tx.gtid, Time: s.tx.time,
+			}
+			if err := handled(s.h.Schema(ctx, change)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tablesOf lists the tables of a schema that have been seen, as if each had been dropped by itself.
+func (s *stream) tablesOf(f effect) []effect {
+	var out []effect
+	for _, key := range slices.Sorted(maps.Keys(s.tables.byName)) {
+		if tab := s.tables.byName[key]; strings.EqualFold(tab.schema, f.schema) {
+			out = append(out, effect{kind: f.kind, schema: tab.schema, name: tab.name})
+		}
+	}
+	return out
+}

@@ -1,0 +1,185 @@
+package binlog
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+)
+
+// transaction is the state between two boundaries.
+type transaction struct {
+	open     bool      // something of it was seen
+	explicit bool      // it ends with XID, COMMIT or ROLLBACK; without, with its only statement
+	gtid     string    // "" where the source has none
+	time     time.Time // commit time if the log says, else when its first statement began
+	exact    bool      // time is the commit time, in microseconds
+	id       uint64    // file number << 32 + offset of BEGIN
+	begun    bool      // Handler.Begin was called
+	events   int       // rows events handed over
+	resumed  part      // what an earlier connection handed over of the transaction that comes first
+	xa       *heldXA   // rows of an XA transaction, until it is known to be committed in one phase
+}
+
+// reset forgets the transaction, but not what is still expected from an earlier connection.
+func (t *transaction) reset() { *t = transaction{resumed: t.resumed} }
+
+// start opens a transaction with the event that stands in front of it.
+func (s *stream) start(e *event, gtid string) {
+	s.tx.reset()
+	s.tx.open, s.tx.gtid, s.tx.time = true, gtid, eventTime(e)
+	s.tx.id = s.cursor.number<<32 + e.start
+}
+
+func eventTime(e *event) time.Time { return time.Unix(int64(e.time), 0).UTC() }
+
+// begin marks the event that the transaction's id is taken from.
+func (s *stream) begin(e *event) {
+	if !s.tx.open {
+		s.start(e, "")
+	}
+	s.tx.explicit = true
+	s.tx.id = s.cursor.number<<32 + e.start
+	if !s.tx.exact {
+		s.tx.time = eventTime(e)
+	}
+}
+
+// gtidEvent stands in front of every transaction of MySQL, also where GTIDs are off.
+func (s *stream) gtidEvent(e *event) error {
+	if err := s.unfinished(); err != nil {
+		return err
+	}
+	var g replication.GtidTaggedLogEvent
+	var err error
+	if e.kind == replication.GTID_TAGGED_LOG_EVENT {
+		err = decode(&g, e.body)
+	} else {
+		err = decode(&g.GTIDEvent, e.body)
+	}
+	if err != nil {
+		return err
+	}
+	gtid := ""
+	if e.kind != replication.ANONYMOUS_GTID_EVENT {
+		b := appendUUID(make([]byte, 0, 64), g.SID)
+		if tag := g.Tag.String(); tag != "" {
+			b = append(append(b, ':'), tag...)
+		}
+		gtid = string(strconv.AppendInt(append(b, ':'), g.GNO, 10))
+	}
+	s.start(e, gtid)
+	if t := g.ImmediateCommitTimestamp; t > 0 {
+		s.tx.time, s.tx.exact = time.UnixMicro(int64(t)).UTC(), true
+	}
+	return nil
+}
+
+// mariaGTIDEvent stands in front of every transaction of MariaDB, and takes the place of BEGIN.
+func (s *stream) mariaGTIDEvent(e *event) error {
+	if err := s.unfinished(); err != nil {
+		return err
+	}
+	var g replication.MariadbGTIDEvent
+	if err := decode(&g, e.body); err != nil {
+		return err
+	}
+	b := appendMariaGTID(make([]byte, 0, 40), g.GTID.DomainID, e.server, g.GTID.SequenceNumber)
+	s.start(e, string(b))
+	s.tx.explicit = !g.IsStandalone()
+	if g.Flags&mariaPreparedXA != 0 {
+		s.tx.xa = &heldXA{}
+	}
+	return nil
+}
+
+const mariaPreparedXA = 64 // the group ends with XA PREPARE
+
+// unfinished refuses a new transaction while rows of one without an end were handed over.
+func (s *stream) unfinished() error {
+	if s.tx.open && s.tx.explicit && s.tx.events > 0 {
+		return fmt.Errorf("%w: the transaction that began at %d has no end", ErrCorrupt, s.tx.id&0xffffffff)
+	}
+	return nil
+}
+
+// commit ends the transaction at an XID or COMMIT.
+func (s *stream) commit(ctx context.Context, e *event) error {
+	if !s.tx.open {
+		s.start(e, "")
+	}
+	if err := s.settleResumed(); err != nil {
+		return err
+	}
+	if s.tx.xa != nil {
+		return fmt.Errorf("%w: a plain end of an XA transaction", ErrCorrupt)
+	}
+	return s.boundary(ctx, e)
+}
+
+// boundary announces the end of a transaction and makes it the place to start again from.
+func (s *stream) boundary(ctx context.Context, e *event) error {
+	b := Boundary{File: s.cursor.file, Offset: e.end, GTID: s.tx.gtid, Time: s.tx.time}
+	if !s.tx.exact {
+		b.Time = eventTime(e)
+	}
+	if err := handled(s.h.Commit(ctx, b)); err != nil {
+		return err
+	}
+	p := s.progress
+	if p.set != nil {
+		if err := p.set.Add(b.GTID); err != nil {
+			return err
+		}
+	}
+	p.boundary.File, p.boundary.Offset = b.File, b.Offset
+	p.moved = true
+	s.tx = transaction{}
+	s.tables.forget()
+	s.gauges()
+	s.r.metrics.lastHeard.SetToCurrentTime()
+	return nil
+}
+
+// settleResumed checks at the end of the first transaction of a connection that it was the one that the connection before
+// broke in, if there is one.
+func (s *stream) settleResumed() error {
+	r := s.tx.resumed
+	if r.events > s.tx.events || r.begun && !s.tx.begun {
+		return fmt.Errorf("%w: of the transaction that began at %d, %d rows events were read before the connection broke, and now %d",
+			ErrCorrupt, r.id&0xffffffff, r.events, s.tx.events)
+	}
+	return nil
+}
+
+// handOver gives one rows event of a selected table to the Handler, unless an earlier connection already did.
+func (s *stream) handOver(ctx context.Context, rows *Rows) error {
+	r := &s.tx.resumed
+	if !s.tx.begun {
+		if r.begun && r.id != s.tx.id {
+			return fmt.Errorf("%w: a transaction that began at %d where the one that the lost connection broke in began at %d",
+				ErrCorrupt, s.tx.id&0xffffffff, r.id&0xffffffff)
+		}
+		if !r.begun {
+			tx := &record.Transaction{ID: s.tx.id, GTID: s.tx.gtid, CommitTime: s.tx.time}
+			if err := handled(s.h.Begin(ctx, tx)); err != nil {
+				return err
+			}
+		}
+		s.tx.begun = true
+	}
+	s.tx.events++
+	if s.tx.events <= r.events {
+		s.r.metrics.skipped.Inc()
+		return nil
+	}
+	s.r.metrics.rows.Inc()
+	if err := handled(s.h.Rows(ctx, rows)); err != nil {
+		return err
+	}
+	return rows.Err()
+}
