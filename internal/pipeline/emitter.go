@@ -1,0 +1,340 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// putter is what the emitter needs of the stream writer: records of one key leave in the order of the calls; Put copies
+// what it is given and blocks while the stream is busy. The emitter calls it from one goroutine at a time.
+type putter interface {
+	Put(ctx context.Context, r kinesisout.Record) error
+}
+
+// emitter is the one place where records get their order. Changes come from the binlog reader, chunks of load records
+// from the loader's goroutines; its mutex makes one sequence of them. It implements binlog.Handler and snapshot.Stream.
+type emitter struct {
+	out      putter
+	tracker  *checkpoint.Tracker[boundary, changeAt]
+	records  record.Options
+	rendered schema.Options
+	term     uint64 // 0: records carry no term
+	epoch    uint64
+	server   source.Server
+	rules    Rules
+	stop     stopRule
+	progress *progress
+	metrics  *replicateMetrics
+	log      *slog.Logger
+	started  time.Time // moments in windows are counted from here
+	streams  bool      // false for a full load alone: nothing is ever emitted but chunks
+
+	mu      sync.Mutex // covers everything below; held while a rows event or a chunk is handed to out
+	at      source.Position
+	gtids   *binlog.GTIDSet
+	tx      txState
+	prevTx  uint64 // the last transaction that emitted something
+	prevRec uint64 // and the id of its last record
+	skip    skipRule
+	plans   map[schema.Codec]*record.Plan
+	windows map[tableID]*window
+	waiting []positionWaiter
+	buf     []byte
+	key     []byte
+	rowKey  []byte
+}
+
+// txState is the transaction whose rows are being read.
+type txState struct {
+	open    bool
+	tx      record.Transaction
+	records uint64 // record ids given so far
+	rows    uint64 // row changes seen so far, whatever became of them
+	end     uint64 // offset behind the newest event of it
+}
+
+// changeAt is the coordinate of an emitted change.
+type changeAt struct {
+	Place record.Place
+	Half  uint8 // 1: the insert of a delete and insert pair; see record.Position
+}
+
+// positionWaiter is somebody who waits for the stream to reach a position.
+type positionWaiter struct {
+	pos  source.Position
+	done chan struct{}
+}
+
+func (e *emitter) now() int64 { return int64(time.Since(e.started)) }
+
+// emitted is a position that covers everything emitted so far, the rows of an unfinished transaction included.
+func (e *emitter) emitted() source.Position {
+	p := e.at
+	if e.gtids != nil {
+		p.GTIDSet = e.gtids.String()
+	}
+	if !e.tx.open || e.tx.rows == 0 {
+		return p
+	}
+	p.Offset = max(p.Offset, e.tx.end)
+	if e.gtids != nil && e.tx.tx.GTID != "" {
+		with := e.gtids.Clone()
+		if err := with.Add(e.tx.tx.GTID); err == nil { // it was parsed when the transaction began
+			p.GTIDSet = with.String()
+		}
+	}
+	return p
+}
+
+// Begin implements binlog.Handler.
+func (e *emitter) Begin(_ context.Context, tx *record.Transaction) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stop.before(tx.CommitTime) {
+		return errStopPosition
+	}
+	e.tx = txState{open: true, tx: *tx}
+	return nil
+}
+
+// Rows implements binlog.Handler.
+func (e *emitter) Rows(ctx context.Context, rows *binlog.Rows) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	plan, err := e.plan(rows.Table, rows.Layout)
+	if err != nil {
+		return err
+	}
+	c := change{
+		plan: plan, table: rows.Table,
+		window: e.windows[tableID{rows.Table.Schema, rows.Table.Name}],
+		moment: e.now(),
+		stamp: record.Stamp{
+			Time: time.Now(), Tx: &e.tx.tx, PrevTxID: e.prevTx, PrevTxRecordID: e.prevRec,
+			Term: e.term, Epoch: e.epoch,
+		},
+	}
+	e.metrics.read(e.tx.tx.CommitTime)
+	for rows.Next() {
+		c.at = changeAt{Place: rows.Place}
+		e.tx.end = max(e.tx.end, rows.Place.EventEnd)
+		if err := e.row(ctx, &c, rows); err != nil {
+			return fmt.Errorf("emit a change of table %s at %s:%d row %d: %w",
+				rows.Table.FullName(), c.at.Place.File, c.at.Place.EventStart, c.at.Place.Row, err)
+		}
+	}
+	return rows.Err()
+}
+
+// change is what the rows of one event have in common, and the row at hand.
+type change struct {
+	plan   *record.Plan
+	table  *schema.Table
+	window *window
+	moment int64
+	at     changeAt
+	stamp  record.Stamp
+}
+
+// row emits one row of an event. An update that changes the row's key leaves as a delete of the old and an insert of
+// the new row: the two keys may live in different shards, and a reader of either must see what became of its key.
+func (e *emitter) row(ctx context.Context, c *change, rows *binlog.Rows) error {
+	switch rows.Op {
+	case record.Insert:
+		return e.emit(ctx, c, record.Insert, rows.After, nil)
+	case record.Delete:
+		return e.emit(ctx, c, record.Delete, rows.Before, nil)
+	case record.Update:
+		if !keyChanged(c.table, rows.Before, rows.After) {
+			return e.emit(ctx, c, record.Update, rows.After, rows.Before)
+		}
+		if err := e.emit(ctx, c, record.Delete, rows.Before, nil); err != nil {
+			return err
+		}
+		c.at.Half = 1
+		return e.emit(ctx, c, record.Insert, rows.After, nil)
+	default:
+		return fmt.Errorf("a rows event with operation %d", rows.Op)
+	}
+}
+
+// keyChanged compares the bytes of the key columns. Values that only the collation holds for equal are different keys
+// to whoever reads the records.
+func keyChanged(t *schema.Table, before, after [][]byte) bool {
+	for _, k := range t.Key {
+		if !bytes.Equal(before[k], after[k]) {
+			return true
+		}
+	}
+	return false
+}
+
+// emit hands one record to the stream, unless a former run has seen it acknowledged.
+func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row, before [][]byte) error {
+	e.tx.rows++
+	e.tx.records++
+	if c.window != nil {
+		if err := e.note(c, row); err != nil {
+			return err
+		}
+	}
+	if e.skip.done(c.at) {
+		return nil
+	}
+	seq, err := e.tracker.Next(ctx, c.at, e.tx.tx.CommitTime)
+	if err != nil {
+		return err
+	}
+	c.stamp.RecordID, c.stamp.Place = e.tx.records, c.at.Place
+	if e.buf, err = c.plan.Append(e.buf[:0], op, row, before, &c.stamp); err != nil {
+		return err
+	}
+	if e.key, err = c.plan.AppendPartitionKey(e.key[:0], row, &c.stamp); err != nil {
+		return err
+	}
+	if err := e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Seq: seq, Ack: e.tracker}); err != nil {
+		return oversized(err, c.table, e.key)
+	}
+	e.metrics.changed(c.table, op)
+	return nil
+}
+
+func (e *emitter) note(c *change, row [][]byte) (err error) {
+	if e.rowKey, err = c.plan.AppendRowKey(e.rowKey[:0], row); err == nil {
+		c.window.note(e.rowKey, c.moment)
+	}
+	return err
+}
+
+// oversized names table and key of a record that no request can hold.
+func oversized(err error, t *schema.Table, key []byte) error {
+	var big *kinesisout.OversizedError
+	if errors.As(err, &big) {
+		return fmt.Errorf("table %s, partition key %q: %w; raise the stream's maximum record size, or exclude the table", t.FullName(), key, err)
+	}
+	return err
+}
+
+// Commit implements binlog.Handler.
+func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at.File, e.at.Offset = b.File, b.Offset
+	gtid := ""
+	if e.gtids != nil { // without a whole set to begin with, single GTIDs must not look like one
+		if gtid = b.GTID; gtid != "" {
+			if err := e.gtids.Add(gtid); err != nil {
+				return fmt.Errorf("transaction before %s:%d: %w", b.File, b.Offset, err)
+			}
+		}
+	}
+	if e.tx.records > 0 {
+		e.prevTx, e.prevRec = e.tx.tx.ID, e.tx.records
+	}
+	if !b.Idle {
+		e.tx = txState{}
+		e.skip.end()
+	}
+	e.tracker.Boundary(boundary{file: b.File, offset: b.Offset, gtid: gtid, prevTx: e.prevTx, prevRec: e.prevRec})
+	e.metrics.boundary(b)
+	e.wake()
+	if err := e.emitAllChunks(ctx); err != nil {
+		return err
+	}
+	if b.Idle && e.stop.before(time.Now()) {
+		return errStopPosition
+	}
+	return nil
+}
+
+// Schema implements binlog.Handler.
+func (e *emitter) Schema(_ context.Context, c binlog.SchemaChange) error {
+	if c.Kind == binlog.Definition && c.Old == nil {
+		return nil // the first rows of a table since the start: nothing changed
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range []tableID{{c.Schema, c.Name}, {c.NewSchema, c.NewName}} {
+		if w := e.windows[id]; w != nil {
+			w.void(e.now())
+		}
+	}
+	if c.Kind == binlog.Created {
+		// A table born while we watch has all its rows in the binlog.
+		e.progress.table(tableID{c.Schema, c.Name}, StateCompleted)
+	}
+	e.log.Info("table definition changed", "schema", c.Schema, "table", c.Name, "kind", c.Kind, "statement", c.Statement,
+		"file", c.Place.File, "offset", c.Place.EventStart)
+	return nil
+}
+
+// plan gives the prepared encoder of a table version.
+func (e *emitter) plan(t *schema.Table, codec schema.Codec) (*record.Plan, error) {
+	if p := e.plans[codec]; p != nil {
+		return p, nil
+	}
+	p, err := record.NewPlan(t, codec, e.records)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", t.FullName(), err)
+	}
+	if len(e.plans) >= maxPlans {
+		clear(e.plans) // versions of tables that are gone; the live ones come back at once
+	}
+	e.plans[codec] = p
+	return p, nil
+}
+
+const maxPlans = 4096
+
+// wait blocks until the stream has passed pos, by file and offset.
+func (e *emitter) wait(ctx context.Context, pos source.Position) error {
+	e.mu.Lock()
+	w := positionWaiter{pos: pos, done: make(chan struct{})}
+	e.waiting = append(e.waiting, w)
+	e.wake()
+	e.mu.Unlock()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (e *emitter) wake() {
+	kept := e.waiting[:0]
+	for _, w := range e.waiting {
+		if e.at.Compare(w.pos) >= 0 {
+			close(w.done)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	e.waiting = kept
+}
+
+// Open implements snapshot.Stream.
+func (e *emitter) Open(schemaName, table string) (snapshot.Window, error) {
+	id := tableID{schemaName, table}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.windows[id] != nil {
+		return nil, fmt.Errorf("table %s.%s is being loaded already", schemaName, table)
+	}
+	w := &window{emitter: e, id: id, notes: make(map[noteKey]int64), pruneAt: firstPrune, voidAt: -1, load: e.progress.table(id, StateBeforeLoad)}
+	e.windows[id] = w
+	return w, nil
+}

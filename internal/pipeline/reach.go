@@ -1,0 +1,85 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/client"
+	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// reach connects to the source. A server that is away is waited for; one that refuses us is an error.
+func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, error) {
+	for attempt := 0; ; attempt++ {
+		conn, server, err := r.connect(ctx)
+		if err == nil {
+			if attempt > 0 {
+				r.cfg.Log.Info("the source is reached")
+			}
+			return conn, server, nil
+		}
+		if ctx.Err() != nil {
+			return nil, server, context.Cause(ctx)
+		}
+		if refused(err) {
+			return nil, server, err
+		}
+		if attempt == 0 {
+			r.cfg.Log.Warn("the source cannot be reached; trying again until it can", "error", err)
+		}
+		if err := sleep(ctx, min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)); err != nil {
+			return nil, server, err
+		}
+	}
+}
+
+func (r *Replicate) connect(ctx context.Context) (*client.Conn, source.Server, error) {
+	conn, err := source.Connect(ctx, r.cfg.Source)
+	if err != nil {
+		return nil, source.Server{}, err
+	}
+	server, err := source.Describe(ctx, conn)
+	if err != nil {
+		source.Close(conn)
+		return nil, server, err
+	}
+	return conn, server, nil
+}
+
+// refused says that waiting does not help: the server answered, and it or we do not want the other.
+func refused(err error) bool {
+	if errors.Is(err, source.ErrTooOld) || source.IsUntrusted(err) {
+		return true
+	}
+	my, ok := errors.AsType[*mysql.MyError](err)
+	if !ok {
+		return false
+	}
+	switch my.Code {
+	case mysql.ER_ACCESS_DENIED_ERROR, mysql.ER_DBACCESS_DENIED_ERROR, mysql.ER_TABLEACCESS_DENIED_ERROR,
+		mysql.ER_COLUMNACCESS_DENIED_ERROR, mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_HOST_NOT_PRIVILEGED,
+		1698, 1820, 1862, 3118, 3159, 4151: // further refusals of an account: see source's hints
+		return true
+	}
+	return false
+}
+
+// replicable names every setting of the server that change capture cannot work with.
+func replicable(s source.Server) error {
+	var faults []error
+	fault := func(what, cure string) { faults = append(faults, fmt.Errorf("%s: %s", what, cure)) }
+	if !s.LogBin {
+		fault("the source has no binary log (log_bin is off)", "start it with log_bin; on RDS turn automated backups on")
+	}
+	if s.BinlogFormat != "" && s.BinlogFormat != "ROW" {
+		fault("the source's binlog_format is "+s.BinlogFormat, "SET PERSIST binlog_format = 'ROW' (in the parameter group on RDS), and let open sessions reconnect")
+	}
+	if s.RowImage != "" && s.RowImage != "FULL" {
+		fault("the source's binlog_row_image is "+s.RowImage, "SET PERSIST binlog_row_image = 'FULL' (in the parameter group on RDS), and let open sessions reconnect")
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,373 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/client"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// Migration is what a task does, in DMS's words.
+type Migration string
+
+// The migration types.
+const (
+	FullLoad       Migration = "full-load"
+	CDC            Migration = "cdc"
+	FullLoadAndCDC Migration = "full-load-and-cdc"
+)
+
+// Rules says which tables a task takes.
+type Rules interface {
+	Selected(schema, table string) bool
+	LoadOrder(schema, table string) int
+}
+
+// ReplicateConfig holds what Replicate needs.
+type ReplicateConfig struct {
+	Task        string
+	Migration   Migration
+	Source      source.Config
+	ServerID    uint32
+	Rules       Rules
+	Records     record.Options
+	Rendered    schema.Options
+	Deduplicate bool              // stamp records so that readers can drop what is sent twice
+	Stream      kinesisout.Config // Registerer and Logger are filled in
+	Store       checkpoint.Store
+	Start       string        // cdc_start_position; used where nothing is saved
+	Stop        time.Time     // cdc_stop_position; zero: none
+	Parallel    int           // tables loaded at a time; default 8
+	SaveEvery   time.Duration // default 1 s
+	Grace       time.Duration // for flushing at the end; default 25 s
+	Log         *slog.Logger
+	Registerer  prometheus.Registerer
+}
+
+// Replicate is the half that takes rows from MySQL to the stream.
+type Replicate struct {
+	cfg     ReplicateConfig
+	metrics *replicateMetrics
+	ready   atomic.Bool
+}
+
+// NewReplicate makes a Replicate. It does no I/O.
+func NewReplicate(cfg ReplicateConfig) *Replicate {
+	if cfg.SaveEvery <= 0 {
+		cfg.SaveEvery = time.Second
+	}
+	if cfg.Grace <= 0 {
+		cfg.Grace = 25 * time.Second
+	}
+	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer)}
+}
+
+// Ready says whether source and stream have been reached.
+func (r *Replicate) Ready() bool { return r.ready.Load() }
+
+// Run replicates until ctx is done, the stop position is reached, a full load alone is through, or something fails
+// that waiting cannot cure. In the first three cases everything acknowledged is saved and the result is nil.
+func (r *Replicate) Run(ctx context.Context) error {
+	release, err := r.cfg.Store.Lock(ctx, replicateDocument)
+	if err != nil {
+		return err
+	}
+	err = r.run(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, release())
+}
+
+func (r *Replicate) run(ctx context.Context) error {
+	s, err := r.prepare(ctx)
+	if err != nil || s == nil {
+		return err
+	}
+	r.metrics.observe(s.tracker.OldestUnacked, s.saver.age, s.progress.docs)
+	return during(ctx, s.saver.run, s.saver.last, r.cfg.Grace, func(ctx context.Context) error {
+		return during(ctx, s.writer.Run, s.writer.Flush, r.cfg.Grace, func(ctx context.Context) error {
+			return ended(r.stream(ctx, s))
+		})
+	})
+}
+
+// ended says which ends of the stream are no failures.
+func ended(err error) error {
+	if errors.Is(err, errStopPosition) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// session is one run with all its parts.
+type session struct {
+	server   source.Server
+	state    *stateFile
+	from     source.Position
+	tracker  *checkpoint.Tracker[boundary, changeAt]
+	progress *progress
+	writer   *kinesisout.Writer
+	emitter  *emitter
+	saver    *saver
+	jobs     []snapshot.Job
+}
+
+// prepare reaches the source, takes a term, and decides where to begin. A nil session says that nothing is left to do.
+func (r *Replicate) prepare(ctx context.Context) (*session, error) {
+	conn, server, err := r.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close(conn)
+	if r.cfg.Migration != FullLoad {
+		if err := replicable(server); err != nil {
+			return nil, err
+		}
+	}
+	s := &session{server: server}
+	if s.state, err = openState(ctx, r.cfg.Store, r.cfg.Task, time.Now()); err != nil {
+		return nil, err
+	}
+	skip, err := r.begin(ctx, conn, s)
+	if err != nil {
+		return nil, err
+	}
+	s.progress = newProgress(s.state.doc.Tables)
+	if err := r.plan(ctx, conn, s); err != nil {
+		return nil, err
+	}
+	if r.cfg.Migration == FullLoad && len(s.jobs) == 0 {
+		r.cfg.Log.Info("the full load is complete already; nothing to do (remove the checkpoint to load again)")
+		return nil, nil
+	}
+	return s, r.assemble(s, skip)
+}
+
+// begin decides the start position and the source epoch, and saves them before anything is read.
+func (r *Replicate) begin(ctx context.Context, conn *client.Conn, s *session) (skipRule, error) {
+	d := &s.state.doc
+	if !d.Position.IsZero() {
+		return r.resume(ctx, s)
+	}
+	from, err := r.firstPosition(ctx, conn, s.server)
+	if err != nil {
+		return skipRule{}, err
+	}
+	d.Position, d.Epoch = from, d.Term
+	s.from = from
+	r.cfg.Log.Info("starting", "position", from.String(), "migration_type", r.cfg.Migration)
+	return skipRule{}, s.state.save(ctx)
+}
+
+func (r *Replicate) firstPosition(ctx context.Context, conn *client.Conn, server source.Server) (source.Position, error) {
+	if r.cfg.Start != "" && r.cfg.Migration == CDC {
+		from, err := ParseStartPosition(r.cfg.Start, server.Flavor)
+		from.ServerUUID = server.UUID
+		return from, err
+	}
+	if r.cfg.Migration == FullLoad && !server.LogBin {
+		return source.Position{ServerUUID: server.UUID}, nil
+	}
+	return source.CurrentPosition(ctx, conn, server)
+}
+
+// resume goes on from the saved position. On another server only the GTID set still means something: the coordinates
+// are new ones, and so is the epoch.
+func (r *Replicate) resume(ctx context.Context, s *session) (skipRule, error) {
+	d := &s.state.doc
+	same := d.Position.ServerUUID == s.server.UUID
+	skip, err := d.skip(same)
+	if err != nil {
+		return skip, err
+	}
+	s.from = d.Position
+	if same {
+		r.cfg.Log.Info("going on", "position", s.from.String(), "changes_done_behind_it", d.Done)
+		return skip, nil
+	}
+	if s.from.GTIDSet == "" || !s.server.GTIDMode {
+		return skip, &binlog.PositionError{
+			Pos: s.from, Err: binlog.ErrOtherServer,
+			Detail: fmt.Sprintf("saved on server %s, this is server %s", d.Position.ServerUUID, s.server.UUID),
+			Hint:   "without GTIDs a failover cannot be followed: point source.host at the old server, or load anew with an empty checkpoint.store",
+		}
+	}
+	s.from.File, s.from.Offset, s.from.ServerUUID = "", 0, s.server.UUID
+	d.Epoch, d.Position.ServerUUID = d.Term, s.server.UUID
+	r.cfg.Log.Warn("the source is another server than before; going on by GTID", "gtid_set", s.from.GTIDSet, "was", d.Position.ServerUUID, "is", s.server.UUID)
+	return skip, nil
+}
+
+// plan finds the selected tables and what of them is to load.
+func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) error {
+	tables, err := source.Tables(ctx, conn)
+	if err != nil {
+		return err
+	}
+	selected := 0
+	for _, t := range tables {
+		if !r.cfg.Rules.Selected(t.Schema, t.Name) {
+			continue
+		}
+		selected++
+		id := tableID{t.Schema, t.Name}
+		if r.cfg.Migration == CDC {
+			s.progress.table(id, StateCompleted)
+			continue
+		}
+		if d := s.progress.table(id, StateBeforeLoad).snapshot(); !d.loaded() {
+			s.jobs = append(s.jobs, snapshot.Job{Schema: t.Schema, Table: t.Name, After: d.After, AfterKey: d.AfterKey})
+		}
+	}
+	if selected == 0 {
+		return errors.New("no table of the source is selected by the table mappings (or the user may not see them); check the schema and table names, which are case-sensitive, and GRANT SELECT")
+	}
+	slices.SortStableFunc(s.jobs, func(a, b snapshot.Job) int {
+		return r.cfg.Rules.LoadOrder(b.Schema, b.Table) - r.cfg.Rules.LoadOrder(a.Schema, a.Table)
+	})
+	return nil
+}
+
+// assemble connects the parts of a session.
+func (r *Replicate) assemble(s *session, skip skipRule) error {
+	d := &s.state.doc
+	var gtids *binlog.GTIDSet
+	if s.server.GTIDMode && (s.from.GTIDSet != "" || s.from.File == "") {
+		var err error
+		if gtids, err = binlog.ParseGTIDSet(s.server.Flavor, s.from.GTIDSet); err != nil {
+			return fmt.Errorf("saved position: %w", err)
+		}
+	}
+	start := boundary{prevTx: d.PrevTx, prevRec: d.PrevRec, file: s.from.File, offset: s.from.Offset}
+	if gtids != nil {
+		start.gtids, _ = binlog.ParseGTIDSet(s.server.Flavor, s.from.GTIDSet)
+	}
+	s.tracker = checkpoint.NewTracker[boundary, changeAt](checkpoint.Span, start, foldBoundary(s.server.Flavor))
+	s.resumeTracker(skip)
+	out := r.cfg.Stream
+	out.Logger, out.Registerer = r.cfg.Log, r.cfg.Registerer
+	s.writer = kinesisout.New(out)
+	s.emitter = &emitter{
+		out: s.writer, tracker: s.tracker, records: r.cfg.Records, rendered: r.cfg.Rendered,
+		server: s.server, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
+		started: time.Now(), streams: r.cfg.Migration != FullLoad,
+		at: s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
+		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
+	}
+	if r.cfg.Deduplicate {
+		s.emitter.term, s.emitter.epoch = d.Term, d.Epoch
+	}
+	s.saver = &saver{
+		tracker: s.tracker, progress: s.progress, interval: r.cfg.SaveEvery, log: r.cfg.Log, state: s.state, started: new(atomic.Bool),
+	}
+	s.saver.started.Store(d.Started)
+	return nil
+}
+
+// resumeTracker tells the tracker what of the first transaction a former process has done. Coordinates of another
+// server are left out: they would be taken for this one's.
+func (s *session) resumeTracker(skip skipRule) {
+	if !skip.active {
+		return
+	}
+	var at changeAt
+	if through := s.state.doc.Through; skip.through != nil {
+		at.Place = record.Place{File: through.File, EventStart: through.EventStart, Row: through.Row}
+		at.Half = through.Half
+	}
+	s.tracker.Resume(s.state.doc.Done, at)
+}
+
+// stream reads the binlog and loads what is to load, at the same time.
+func (r *Replicate) stream(ctx context.Context, s *session) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if s.emitter.streams {
+		group.Go(func() error { return r.read(ctx, s) })
+	}
+	if len(s.jobs) > 0 {
+		group.Go(func() error { return r.load(ctx, s) })
+	}
+	return group.Wait()
+}
+
+func (r *Replicate) read(ctx context.Context, s *session) error {
+	if r.cfg.Migration == CDC && !s.saver.started.Load() {
+		if err := s.emitter.announceStart(ctx, s.saver.started, s.progress.docs()); err != nil {
+			return err
+		}
+	}
+	reader := binlog.New(binlog.Config{
+		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.emitter,
+		Selected: r.cfg.Rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
+	})
+	r.ready.Store(true)
+	return reader.Run(ctx, s.from)
+}
+
+// load runs the full load. Two things come first. A record of our own term in every shard keeps a former process that
+// is still alive from slipping newer changes in behind our chunks. And whatever a former process has emitted must be
+// emitted again by us before a chunk is read: a change that it saw in the binlog may not be visible to a SELECT yet.
+func (r *Replicate) load(ctx context.Context, s *session) error {
+	if s.emitter.term > 0 {
+		if err := s.emitter.fence(ctx, s.writer); err != nil {
+			return err
+		}
+	}
+	if s.emitter.streams && !s.state.fresh {
+		end, err := r.binlogEnd(ctx, s.server)
+		if err != nil {
+			return err
+		}
+		if err := s.emitter.wait(ctx, end); err != nil {
+			return err
+		}
+	}
+	r.ready.Store(true)
+	loader := snapshot.New(snapshot.Config{
+		Server:  s.server,
+		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
+		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel, Log: r.cfg.Log,
+	})
+	if err := loader.Run(ctx, s.jobs); err != nil {
+		return err
+	}
+	r.cfg.Log.Info("full load is read; everything of it is on its way", "tables", len(s.jobs))
+	return nil
+}
+
+// binlogEnd is where the binlog ends now.
+func (r *Replicate) binlogEnd(ctx context.Context, server source.Server) (source.Position, error) {
+	conn, _, err := r.reach(ctx)
+	if err != nil {
+		return source.Position{}, err
+	}
+	defer source.Close(conn)
+	return source.CurrentPosition(ctx, conn, server)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,145 @@
+package pipeline
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+)
+
+// replicateMetrics answers how far behind replication is and what it has done. Gauges are computed when they are
+// asked for, so that they stay true while nothing moves.
+type replicateMetrics struct {
+	changes  *prometheus.CounterVec
+	loads    *prometheus.CounterVec
+	counters map[*schema.Table]*[record.Delete + 1]prometheus.Counter // the emitter's goroutine only, under its mutex
+	newest   atomic.Int64                                             // commit time of the newest change read, Unix nanoseconds; 0: caught up
+
+	mu            sync.Mutex // covers the functions below
+	oldestUnacked func() (time.Time, bool)
+	checkpointAge func() time.Duration
+	tables        func() []tableDoc
+}
+
+func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
+	m := &replicateMetrics{
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "binlogstreamer_changes_total", Help: "Row changes handed to the stream writer.",
+		}, []string{"schema", "table", "operation"}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "binlogstreamer_full_load_rows_total", Help: "Full-load rows handed to the stream writer.",
+		}, []string{"schema", "table"}),
+		counters: make(map[*schema.Table]*[record.Delete + 1]prometheus.Counter),
+	}
+	if reg == nil {
+		return m
+	}
+	reg.MustRegister(m.changes, m.loads, tableStates{m},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "binlogstreamer_source_lag_seconds", Help: "Age of the newest change read from the source; 0 when idle and caught up.",
+		}, func() float64 { return m.sourceLag().Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "binlogstreamer_target_lag_seconds", Help: "Age of the oldest change that the stream has not acknowledged; 0 when there is none.",
+		}, func() float64 { return m.targetLag().Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "binlogstreamer_checkpoint_age_seconds", Help: "Time since the newest checkpoint of replicate was saved.",
+		}, func() float64 { return m.age().Seconds() }),
+	)
+	return m
+}
+
+// observe connects the gauges with a running session.
+func (m *replicateMetrics) observe(oldest func() (time.Time, bool), age func() time.Duration, tables func() []tableDoc) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.oldestUnacked, m.checkpointAge, m.tables = oldest, age, tables
+}
+
+// read notes that a change committed at t was read.
+func (m *replicateMetrics) read(t time.Time) { m.newest.Store(t.UnixNano()) }
+
+// boundary notes the end of a transaction, or that there was none to read.
+func (m *replicateMetrics) boundary(b binlog.Boundary) {
+	if b.Idle {
+		m.newest.Store(0)
+		return
+	}
+	m.newest.Store(b.Time.UnixNano())
+}
+
+func (m *replicateMetrics) changed(t *schema.Table, op record.Operation) {
+	c := m.counters[t]
+	if c == nil {
+		if len(m.counters) >= maxPlans {
+			clear(m.counters)
+		}
+		c = new([record.Delete + 1]prometheus.Counter)
+		for _, o := range []record.Operation{record.Insert, record.Update, record.Delete} {
+			c[o] = m.changes.WithLabelValues(t.Schema, t.Name, o.String())
+		}
+		m.counters[t] = c
+	}
+	c[op].Inc()
+}
+
+func (m *replicateMetrics) loaded(t *schema.Table, rows uint64) {
+	m.loads.WithLabelValues(t.Schema, t.Name).Add(float64(rows))
+}
+
+func (m *replicateMetrics) sourceLag() time.Duration {
+	at := m.newest.Load()
+	if at == 0 {
+		return 0
+	}
+	return max(0, time.Since(time.Unix(0, at)))
+}
+
+func (m *replicateMetrics) targetLag() time.Duration {
+	m.mu.Lock()
+	f := m.oldestUnacked
+	m.mu.Unlock()
+	if f == nil {
+		return 0
+	}
+	at, any := f()
+	if !any {
+		return 0
+	}
+	return max(0, time.Since(at))
+}
+
+func (m *replicateMetrics) age() time.Duration {
+	m.mu.Lock()
+	f := m.checkpointAge
+	m.mu.Unlock()
+	if f == nil {
+		return 0
+	}
+	return f()
+}
+
+// tableStates collects one gauge a table: 1 for the state it is in.
+type tableStates struct{ m *replicateMetrics }
+
+var tableStateDesc = prometheus.NewDesc("binlogstreamer_table_state", "1 for the state that a table is in.", []string{"schema", "table", "state"}, nil)
+
+// Describe implements prometheus.Collector.
+func (tableStates) Describe(ch chan<- *prometheus.Desc) { ch <- tableStateDesc }
+
+// Collect implements prometheus.Collector.
+func (s tableStates) Collect(ch chan<- prometheus.Metric) {
+	s.m.mu.Lock()
+	f := s.m.tables
+	s.m.mu.Unlock()
+	if f == nil {
+		return
+	}
+	for _, d := range f() {
+		ch <- prometheus.MustNewConstMetric(tableStateDesc, prometheus.GaugeValue, 1, d.Schema, d.Table, d.State)
+	}
+}

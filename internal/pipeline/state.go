@@ -1,0 +1,142 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// replicateDocument is the name of Replicate's checkpoint in its store.
+const replicateDocument = "replicate"
+
+// replicateVersion is the version of the document's form; docs/FORMATS.md specifies it.
+const replicateVersion = 1
+
+// replicateDoc is Replicate's checkpoint: all that a new process needs to go on.
+type replicateDoc struct {
+	Version  int             `json:"version"`
+	Task     string          `json:"task"`
+	Term     uint64          `json:"writer_term"`  // of the process that saved it
+	Epoch    uint64          `json:"source_epoch"` // the term at which Position's coordinates were taken up
+	Position source.Position `json:"position"`     // everything before it is acknowledged
+	Done     uint64          `json:"done"`         // changes behind Position that are acknowledged, without a gap
+	Through  *throughDoc     `json:"through,omitempty"`
+	PrevTx   uint64          `json:"prev_transaction_id,omitempty"`
+	PrevRec  uint64          `json:"prev_transaction_record_id,omitempty"`
+	Tables   []tableDoc      `json:"tables,omitempty"`
+	Started  bool            `json:"announced,omitempty"` // the control records of the task's start are acknowledged
+	Saved    time.Time       `json:"saved"`
+}
+
+// throughDoc is the coordinate of the last of the Done changes. Unlike their number it does not depend on which tables
+// are selected; unlike it, their number holds on another server.
+type throughDoc struct {
+	File       string `json:"file"`
+	EventStart uint64 `json:"event_start"`
+	Row        uint32 `json:"row"`
+	Half       uint8  `json:"half,omitempty"`
+}
+
+// stateFile is the saved document and the right to replace it.
+type stateFile struct {
+	store checkpoint.Store
+	rev   checkpoint.Revision
+	doc   replicateDoc
+	fresh bool // nothing was saved before this process
+}
+
+// openState reads the document and takes a new term by a conditional save. From then on a former process that is
+// still alive cannot save any more, and readers drop what it sends.
+func openState(ctx context.Context, store checkpoint.Store, task string, now time.Time) (*stateFile, error) {
+	s := &stateFile{store: store}
+	raw, rev, err := store.Load(ctx, replicateDocument)
+	switch {
+	case errors.Is(err, checkpoint.ErrNotFound):
+		s.fresh = true
+		s.doc = replicateDoc{Version: replicateVersion, Task: task}
+	case err != nil:
+		return nil, fmt.Errorf("load the checkpoint of replicate: %w", err)
+	default:
+		s.rev = rev
+		if err := json.Unmarshal(raw, &s.doc); err != nil {
+			return nil, fmt.Errorf("read the checkpoint of replicate: %w", err)
+		}
+	}
+	if s.doc.Version != replicateVersion {
+		return nil, fmt.Errorf("the checkpoint of replicate has version %d, this program knows version %d: use the program version that wrote it", s.doc.Version, replicateVersion)
+	}
+	if s.doc.Task != task {
+		return nil, fmt.Errorf("the checkpoint store belongs to task %q, this is task %q: give each task a checkpoint.store of its own", s.doc.Task, task)
+	}
+	s.doc.Term = max(s.doc.Term+1, uint64(now.Unix()))
+	return s, s.save(ctx)
+}
+
+// save writes the document. A conflict says that another process took over.
+func (s *stateFile) save(ctx context.Context) error {
+	s.doc.Saved = time.Now().UTC()
+	raw, err := json.Marshal(&s.doc)
+	if err != nil {
+		return fmt.Errorf("write the checkpoint of replicate: %w", err)
+	}
+	rev, err := s.store.Save(ctx, replicateDocument, raw, s.rev)
+	if err != nil {
+		return fmt.Errorf("save the checkpoint of replicate: %w", err)
+	}
+	s.rev = rev
+	return nil
+}
+
+// skipRule says which changes behind the start position a former process has seen acknowledged. They all belong to
+// the first transaction.
+type skipRule struct {
+	active  bool
+	through *record.Position // on the server that gave the coordinates
+	count   uint64           // on another one
+}
+
+func (d *replicateDoc) skip(sameServer bool) (skipRule, error) {
+	if d.Done == 0 {
+		return skipRule{}, nil
+	}
+	if !sameServer || d.Through == nil {
+		return skipRule{active: true, count: d.Done}, nil
+	}
+	number, err := record.FileNumber(d.Through.File)
+	if err != nil {
+		return skipRule{}, fmt.Errorf("checkpoint of replicate: %w", err)
+	}
+	return skipRule{active: true, through: &record.Position{
+		FileNumber: number, EventStart: d.Through.EventStart, Row: d.Through.Row, Half: d.Through.Half,
+	}}, nil
+}
+
+// done reports whether the change at a place is one of them.
+func (s *skipRule) done(at changeAt) bool {
+	if !s.active {
+		return false
+	}
+	if s.through != nil {
+		p, err := at.position()
+		return err == nil && p.Compare(*s.through) <= 0
+	}
+	if s.count == 0 {
+		return false
+	}
+	s.count--
+	return true
+}
+
+// end is called behind the first transaction.
+func (s *skipRule) end() { s.active = false }
+
+func (a changeAt) position() (record.Position, error) {
+	number, err := record.FileNumber(a.Place.File)
+	return record.Position{FileNumber: number, EventStart: a.Place.EventStart, Row: a.Place.Row, Half: a.Half}, err
+}
