@@ -142,7 +142,9 @@ func (n *Node) serve(ctx context.Context) (err error) {
 	n.metrics.serving.Set(1)
 	defer n.metrics.serving.Set(0)
 
+	unused := &fresh{conns: map[net.Conn]bool{}}
 	server := &http.Server{
+		ConnState: unused.watch,
 		Handler: &handler{
 			operations: (&api{store: store, region: n.cfg.Region, reads: newBudget(n.cfg.MemoryBytes / 2)}).operations(),
 			bodies:     newBudget(n.cfg.MemoryBytes / 2),
@@ -169,7 +171,7 @@ func (n *Node) serve(ctx context.Context) (err error) {
 		case <-ctx.Done():
 		case failure = <-store.failed:
 		}
-		return errors.Join(failure, n.stop(server))
+		return errors.Join(failure, n.stop(server, unused))
 	})
 	return group.Wait()
 }
@@ -204,10 +206,14 @@ func (n *Node) sweep(ctx context.Context, s *store) error {
 
 // stop ends the service: requests in work get a while to end, then they are cut off. The address is taken back first,
 // so that clients look for the next server.
-func (n *Node) stop(server *http.Server) error {
+func (n *Node) stop(server *http.Server, unused *fresh) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	err := os.Remove(n.addressPath())
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	unused.close()
 	if e := server.Shutdown(ctx); e != nil {
 		n.cfg.Logger.Warn("requests were cut off at the end of the embedded stream", "error", e)
 		return errors.Join(err, server.Close())
