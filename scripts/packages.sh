@@ -1,0 +1,37 @@
+# Sourced by the install scripts: installing with the system's package manager.
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+	say "error: $*"
+	exit 1
+}
+
+# find_sbin COMMAND: true if it is on the PATH or in a folder that many users' PATH leaves out.
+find_sbin() {
+	command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ]
+}
+
+# apt_install PACKAGE...: installs Debian packages, removing nothing.
+apt_install() {
+	command -v apt-get >/dev/null 2>&1 ||
+		fail "this system has no apt-get; install the equivalents of these Debian packages and run this again: $*"
+	local as_root=""
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null 2>&1 || fail "not root and no sudo; have an administrator run: apt-get install $*"
+		as_root="sudo"
+	fi
+	say "  apt-get install $*"
+	local log
+	log=$(mktemp)
+	# The lists of packages may be missing or too old, so a failure is tried again with new ones.
+	if $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove "$@" >"$log" 2>&1 ||
+		{ $as_root apt-get update >>"$log" 2>&1 &&
+			$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove "$@" >>"$log" 2>&1; }; then
+		rm -f "$log"
+		return
+	fi
+	tail -n 30 "$log" >&2
+	rm -f "$log"
+	fail "apt-get install $* failed; its last lines stand above"
+}
