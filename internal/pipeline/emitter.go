@@ -41,6 +41,7 @@ type emitter struct {
 	log      *slog.Logger
 	started  time.Time // moments in windows are counted from here
 	streams  bool      // false for a full load alone: nothing is ever emitted but chunks
+	reached  func()    // called whenever the source has told how far it is
 
 	mu      sync.Mutex // covers everything below; held while a rows event or a chunk is handed to out
 	at      source.Position
@@ -250,6 +251,7 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	}
 	e.tracker.Boundary(boundary{file: b.File, offset: b.Offset, gtid: gtid, prevTx: e.prevTx, prevRec: e.prevRec})
 	e.metrics.boundary(b)
+	e.reached()
 	e.wake()
 	if err := e.emitAllChunks(ctx); err != nil {
 		return err

@@ -266,7 +266,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	s.emitter = &emitter{
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records, rendered: r.cfg.Rendered,
 		server: s.server, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
-		started: time.Now(), streams: r.cfg.Migration != FullLoad,
+		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
 		at: s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
 	}
@@ -316,7 +316,6 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.emitter,
 		Selected: r.cfg.Rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
 	})
-	r.ready.Store(true)
 	return reader.Run(ctx, s.from)
 }
 

@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// scenario is one combination of real servers.
+type scenario struct {
+	name        string
+	database    string // mysql or mariadb
+	stream      string // embedded, kinesalite or kinesis-local
+	destination string // file or s3
+	dedupe      bool
+	rows        int // seeded rows of both tables together
+	kills       int // of each half
+}
+
+// TestPipeline runs the whole pipeline on each combination of servers while three writers write, and kills both halves
+// again and again. Afterwards nothing may be missing, doubled or out of order anywhere.
+func TestPipeline(t *testing.T) {
+	var all []scenario
+	for _, db := range []string{"mysql", "mariadb"} {
+		for _, stream := range []string{"embedded", "kinesalite"} {
+			for _, dest := range []string{"file", "s3"} {
+				all = append(all, scenario{
+					name: db + "-" + stream + "-" + dest, database: db, stream: stream, destination: dest,
+					dedupe: true, rows: 50_000, kills: 10,
+				})
+			}
+		}
+	}
+	// kinesis-local is the closest to AWS and slow: few rows, and DMS's bytes and nothing else.
+	all = append(all, scenario{name: "mysql-kinesislocal-file-plain", database: "mysql", stream: "kinesis-local", destination: "file", rows: 600, kills: 2})
+	for _, sc := range all {
+		t.Run(sc.name, func(t *testing.T) { runScenario(t, sc) })
+	}
+}
+
+func runScenario(t *testing.T, sc scenario) {
+	db := startDatabase(t, sc.database)
+	seed(t, db.Addr(), sc.rows)
+	p := newPipeline(t, sc, db)
+
+	replicate, deliver := newDaemon(t, "replicate", "replicate", "-c", p.config), newDaemon(t, "deliver", "deliver", "-c", p.config)
+	replicate.start()
+	deliver.start()
+	w := startWorkload(db.Addr(), sc.rows, 2*time.Millisecond)
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	for range sc.kills {
+		for _, d := range []*daemon{replicate, deliver} {
+			time.Sleep(time.Duration(200+r.IntN(900)) * time.Millisecond) // a random moment is the point, there is nothing to wait for
+			d.kill()
+			d.start()
+		}
+	}
+	w.end()
+	t.Logf("workload: %d changes committed, %d transactions broken off", w.changes.Load(), w.errs.Load())
+	if w.changes.Load() == 0 {
+		t.Fatal("the workload wrote nothing")
+	}
+	p.awaitReplicated(t, db)
+	replicate.stop()
+	deliver.stop()
+	p.drain(t)
+	p.verify(t, db.Addr(), sc)
+}
+
+// verify is what has to hold after every scenario.
+func (p *pipelineUnderTest) verify(t *testing.T, addr string, sc scenario) {
+	t.Helper()
+	stream := p.streamRecords(t)
+	objects := p.objectRecords(t)
+	loads := 0
+	for _, r := range stream {
+		if r.Meta.Operation == "load" {
+			loads++
+		}
+	}
+	t.Logf("stream: %d records, %d of them load; objects: %d records in %d objects", len(stream), loads, len(objects), p.objects)
+	if loads == 0 {
+		t.Error("no load records in the stream")
+	}
+	equalsTables(t, "replay of the stream", addr, replay(stream))
+	equalsTables(t, "replay of the objects", addr, replay(objects))
+	if sc.dedupe {
+		sameRecords(t, "objects against the stream without what was sent twice", objects, deduplicated(stream))
+		noChangeTwice(t, objects)
+		noKeyBackwards(t, "objects", objects)
+	} else {
+		sameRecords(t, "objects against the stream", objects, stream)
+	}
+}
+
+// config writes a pipeline.yaml into a folder of the test's own.
+func writeConfig(t *testing.T, dir, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, "pipeline.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// yaml is the configuration of a scenario.
+func (p *pipelineUnderTest) yaml(sc scenario, host string, port int) string {
+	return fmt.Sprintf(`
+name: tickets
+source: {host: %s, port: %d, user: root, password: "", tls: disabled}
+replication:
+  migration_type: full-load-and-cdc
+  table_mappings:
+    rules:
+      - {rule-type: selection, rule-id: 1, rule-name: all, rule-action: include, object-locator: {schema-name: %s, table-name: "%%"}}
+stream:
+  name: tickets
+  region: eu-west-1
+  endpoint: %q
+  embedded_directory: %s
+  embedded_shards: %d
+  include_transaction_details: %t
+delivery:
+  destination: %s
+  region: us-east-1
+  endpoint: %q
+  use_path_style: true
+  buffering_hints: {interval_in_seconds: 1, size_in_mbs: 1}
+  deduplicate: %t
+checkpoint: {store: "file://%s"}
+http: {listen: "127.0.0.1:0"}
+log: {level: info, format: text}
+`, host, port, schemaName, p.streamEndpoint, p.embeddedDir, shards, sc.dedupe, p.destination, p.s3Endpoint, sc.dedupe, filepath.Join(p.dir, "state"))
+}

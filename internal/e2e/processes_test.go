@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "binlogstreamer-e2e-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "binlogstreamer")
+	out, err := exec.Command("go", "build", "-race", "-o", path, "../../cmd/binlogstreamer").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// daemon is one command of the binary that is started, killed and started again.
+type daemon struct {
+	t    *testing.T
+	args []string
+	log  string
+	cmd  *exec.Cmd
+	done chan error
+}
+
+func newDaemon(t *testing.T, name string, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, args: args, log: filepath.Join(t.TempDir(), name+".log")}
+	t.Cleanup(func() {
+		d.kill()
+		if t.Failed() {
+			t.Logf("%s:\n%s", name, tail(d.log, 6000))
+		}
+	})
+	return d
+}
+
+func (d *daemon) start() {
+	d.t.Helper()
+	path, err := binary()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	out, err := os.OpenFile(d.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer out.Close()
+	d.cmd = exec.Command(path, d.args...)
+	d.cmd.Stdout, d.cmd.Stderr = out, out
+	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.done = make(chan error, 1)
+	go func(cmd *exec.Cmd, done chan<- error) { done <- cmd.Wait() }(d.cmd, d.done)
+}
+
+// kill ends the process with SIGKILL. A process that ended before by itself is a fault.
+func (d *daemon) kill() {
+	if d.cmd == nil {
+		return
+	}
+	select {
+	case err := <-d.done:
+		if !d.t.Failed() {
+			d.t.Errorf("%v ended by itself: %v\n%s", d.args, err, tail(d.log, 4000))
+		}
+	default:
+		_ = d.cmd.Process.Kill()
+		<-d.done
+	}
+	d.cmd = nil
+}
+
+// wait gives the exit code of a process that ends by itself.
+func (d *daemon) wait(limit time.Duration) int {
+	d.t.Helper()
+	select {
+	case err := <-d.done:
+		d.cmd = nil
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return exit.ExitCode()
+		}
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		return 0
+	case <-time.After(limit):
+		_ = d.cmd.Process.Signal(syscall.SIGQUIT)
+		<-d.done
+		d.cmd = nil
+		d.t.Fatalf("%v did not end within %v\n%s", d.args, limit, tail(d.log, 20000))
+		return -1
+	}
+}
+
+// stop ends the process with SIGTERM, which must save everything and exit with 0.
+func (d *daemon) stop() {
+	d.t.Helper()
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	if code := d.wait(40 * time.Second); code != 0 {
+		d.t.Errorf("%v: exit code %d after SIGTERM\n%s", d.args, code, tail(d.log, 4000))
+	}
+}
+
+// tail is the end of a file.
+func tail(path string, n int) string {
+	b, _ := os.ReadFile(path)
+	if len(b) > n {
+		b = b[len(b)-n:]
+		b = b[bytes.IndexByte(b, '\n')+1:]
+	}
+	return string(b)
+}

@@ -1,0 +1,297 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/go-mysql-org/go-mysql/client"
+)
+
+// rec is one record, from the stream or from an object, with what the checks need of it.
+type rec struct {
+	Shard string
+	Raw   string
+	Meta  meta
+	Data  map[string]any
+}
+
+// meta is read with encoding/json and not with our own parser: the verifier trusts nothing of what it verifies.
+type meta struct {
+	RecordType string      `json:"record-type"`
+	Operation  string      `json:"operation"`
+	Schema     string      `json:"schema-name"`
+	Table      string      `json:"table-name"`
+	TxID       json.Number `json:"transaction-id"`
+	RecordID   json.Number `json:"transaction-record-id"`
+	Position   string      `json:"stream-position"`
+	Term       json.Number `json:"writer-term"`
+	Epoch      json.Number `json:"source-epoch"`
+}
+
+func parseRec(t *testing.T, shard string, raw []byte) rec {
+	t.Helper()
+	var doc struct {
+		Data     map[string]any `json:"data"`
+		Metadata meta           `json:"metadata"`
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&doc); err != nil {
+		t.Fatalf("a record of %s is not JSON: %v: %.300q", shard, err, raw)
+	}
+	return rec{Shard: shard, Raw: string(raw), Meta: doc.Metadata, Data: doc.Data}
+}
+
+// key names the row that a data record is about.
+func (r rec) key() string {
+	switch r.Meta.Table {
+	case "ticket":
+		return fmt.Sprint("ticket/", r.Data["id"])
+	case "seat_price":
+		return fmt.Sprint("seat_price/", r.Data["venue"], "/", r.Data["seat"])
+	}
+	return r.Meta.Table
+}
+
+func (r rec) version() int64 {
+	n, _ := r.Data["version"].(json.Number)
+	v, _ := n.Int64()
+	return v
+}
+
+// change is a change record's identity at the source: the same for every time it is sent.
+func (r rec) change() string {
+	if r.Meta.RecordType != "data" || r.Meta.Operation == "load" {
+		return ""
+	}
+	return fmt.Sprint(r.Meta.Epoch, " ", r.Meta.Position, " ", r.Meta.Operation)
+}
+
+// deduplicated is what a reader that follows the rules keeps of the records of a stream: nothing of a term lower than
+// one seen before in the shard, and every change once. It is written anew here, without a bound on the set.
+func deduplicated(stream []rec) []rec {
+	type shard struct {
+		term int64
+		seen map[string]bool
+	}
+	shards := map[string]*shard{}
+	var kept []rec
+	for _, r := range stream {
+		s := shards[r.Shard]
+		if s == nil {
+			s = &shard{seen: map[string]bool{}}
+			shards[r.Shard] = s
+		}
+		term, _ := r.Meta.Term.Int64()
+		if term < s.term {
+			continue
+		}
+		s.term = term
+		if c := r.change(); c != "" {
+			if s.seen[c] {
+				continue
+			}
+			s.seen[c] = true
+		}
+		kept = append(kept, r)
+	}
+	return kept
+}
+
+// sameRecords compares two lists of records as multisets.
+func sameRecords(t *testing.T, what string, got, want []rec) {
+	t.Helper()
+	n := map[string]int{}
+	for _, r := range want {
+		n[r.Raw]++
+	}
+	for _, r := range got {
+		n[r.Raw]--
+	}
+	missing, extra := 0, 0
+	for raw, d := range n {
+		switch {
+		case d > 0:
+			missing += d
+			if missing <= 3 {
+				t.Errorf("%s: missing %d×: %.400s", what, d, raw)
+			}
+		case d < 0:
+			extra -= d
+			if extra <= 3 {
+				t.Errorf("%s: %d× too many: %.400s", what, -d, raw)
+			}
+		}
+	}
+	if missing+extra > 0 {
+		t.Errorf("%s: %d records missing, %d too many, of %d", what, missing, extra, len(want))
+	}
+}
+
+// noChangeTwice checks that no change stands in the objects more than once.
+func noChangeTwice(t *testing.T, objects []rec) {
+	t.Helper()
+	seen := map[string]string{}
+	doubled := 0
+	for _, r := range objects {
+		c := r.change()
+		if c == "" {
+			continue
+		}
+		if before, ok := seen[c]; ok {
+			if doubled++; doubled <= 3 {
+				t.Errorf("a change was stored twice:\n%.300s\n%.300s", before, r.Raw)
+			}
+		}
+		seen[c] = r.Raw
+	}
+	if doubled > 0 {
+		t.Errorf("%d changes were stored twice", doubled)
+	}
+}
+
+// noKeyBackwards checks that the versions of a key never go down. Load records of a chunk that was sent again may
+// repeat a version, never undercut one.
+func noKeyBackwards(t *testing.T, what string, records []rec) {
+	t.Helper()
+	newest := map[string]rec{}
+	faults := 0
+	for _, r := range records {
+		if r.Meta.RecordType != "data" {
+			continue
+		}
+		k := r.key()
+		if before, ok := newest[k]; ok && r.version() < before.version() {
+			if faults++; faults <= 3 {
+				t.Errorf("%s: key %s went backwards:\n%.500s\nthen\n%.500s", what, k, before.Raw, r.Raw)
+			}
+		}
+		newest[k] = r
+	}
+	if faults > 0 {
+		t.Errorf("%s: %d times a key went backwards", what, faults)
+	}
+}
+
+// replay applies records in their order and gives the rows that are left.
+func replay(records []rec) map[string]rec {
+	rows := map[string]rec{}
+	for _, r := range records {
+		if r.Meta.RecordType != "data" {
+			continue
+		}
+		if r.Meta.Operation == "delete" {
+			delete(rows, r.key())
+		} else {
+			rows[r.key()] = r
+		}
+	}
+	return rows
+}
+
+// column is how the source itself prints a value in the form that a record has it.
+type column struct{ name, expr string }
+
+var tableColumns = map[string][]column{
+	"ticket": {
+		{"id", "id"}, {"version", "version"}, {"holder", "holder"}, {"note", "note"}, {"price", "price"},
+		{"weight", "weight + 0e0"}, {"seat", "seat"}, {"extras", "extras"},
+		{"sold_at", "DATE_FORMAT(sold_at, '%Y-%m-%dT%H:%i:%s.%fZ')"},
+		{"changed_at", "CONCAT(LEFT(DATE_FORMAT(changed_at, '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z')"},
+		{"code", "CONCAT('0x', LOWER(HEX(code)))"}, {"paid", "IF(paid, 'true', 'false')"}, {"details", "details"},
+	},
+	"seat_price": {{"venue", "venue"}, {"seat", "seat"}, {"version", "version"}, {"price", "price"}},
+}
+
+// equalsTables compares replayed rows with the source's tables, value by value.
+func equalsTables(t *testing.T, what, addr string, rows map[string]rec) {
+	t.Helper()
+	c, err := client.Connect(addr, "root", "", schemaName, func(c *client.Conn) error { return c.SetCharset("utf8mb4") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Execute("SET time_zone = '+00:00'"); err != nil {
+		t.Fatal(err)
+	}
+	faults, compared := 0, 0
+	fault := func(format string, args ...any) {
+		t.Helper()
+		if faults++; faults <= 5 {
+			t.Errorf(what+": "+format, args...)
+		}
+	}
+	left := make(map[string]bool, len(rows))
+	for k := range rows {
+		left[k] = true
+	}
+	for table, columns := range tableColumns {
+		var list []string
+		for _, col := range columns {
+			list = append(list, col.expr)
+		}
+		res, err := c.Execute("SELECT " + strings.Join(list, ", ") + " FROM " + table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range res.RowNumber() {
+			want := rec{Meta: meta{Table: table}, Data: map[string]any{}}
+			for j, col := range columns {
+				if null, _ := res.IsNull(i, j); !null {
+					s, _ := res.GetString(i, j)
+					want.Data[col.name] = s
+				}
+			}
+			got, ok := rows[want.key()]
+			delete(left, want.key())
+			compared++
+			if !ok {
+				fault("row %s is missing: %v", want.key(), want.Data)
+				continue
+			}
+			if d := difference(columns, got.Data, want.Data); d != "" {
+				fault("row %s differs in %s\nrecord %.600s", want.key(), d, got.Raw)
+			}
+		}
+		res.Close()
+	}
+	for k := range left {
+		fault("row %s is not in the table: %.400s", k, rows[k].Raw)
+	}
+	if faults > 0 {
+		t.Errorf("%s: %d faults in %d rows", what, faults, compared)
+	}
+	if compared == 0 {
+		t.Errorf("%s: nothing was compared", what)
+	}
+}
+
+func difference(columns []column, got, want map[string]any) string {
+	for _, col := range columns {
+		g, inRecord := got[col.name]
+		w, inTable := want[col.name]
+		if inRecord != inTable || inRecord && !sameValue(g, w.(string)) {
+			return fmt.Sprintf("%s: record has %v, table has %v", col.name, g, w)
+		}
+	}
+	return ""
+}
+
+// sameValue compares a JSON value with the text that the source gave for it. Numbers are compared as numbers, exactly.
+func sameValue(got any, want string) bool {
+	switch g := got.(type) {
+	case string:
+		return g == want
+	case bool:
+		return fmt.Sprint(g) == want
+	case json.Number:
+		a, ok1 := new(big.Rat).SetString(string(g))
+		b, ok2 := new(big.Rat).SetString(want)
+		return ok1 && ok2 && a.Cmp(b) == 0
+	}
+	return false
+}
