@@ -18,11 +18,6 @@ func (c *checker) delivery() {
 	}
 	c.inRange("delivery.buffering_hints.interval_in_seconds", d.BufferingHints.IntervalInSeconds, 0, 900, "seconds")
 	c.inRange("delivery.buffering_hints.size_in_mbs", d.BufferingHints.SizeInMBs, 1, 128, "MiB")
-	switch d.Compression {
-	case "GZIP", "UNCOMPRESSED":
-	default:
-		c.later("delivery.compression_format", "write GZIP or UNCOMPRESSED")
-	}
 	if len(d.FileExtension) > 128 || !fileExtension.MatchString(d.FileExtension) {
 		c.fault("delivery.file_extension", "is not a file extension", "start with a dot, then lower-case letters, digits and !-_.*'() , such as .json.gz")
 	}

@@ -72,7 +72,14 @@ type Compression string
 func (Compression) choices() []string {
 	return []string{"UNCOMPRESSED", "GZIP", "ZIP", "Snappy", "HADOOP_SNAPPY", "ZSTD"}
 }
-func (Compression) canonical(s string) string { return s }
+func (c Compression) canonical(s string) string {
+	for _, known := range c.choices() {
+		if strings.EqualFold(known, s) {
+			return known
+		}
+	}
+	return s
+}
 
 // LogLevel is the least important level that is logged.
 type LogLevel string

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,8 +20,8 @@ func TestRunServesUntilStopped(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	up := prometheus.NewGauge(prometheus.GaugeOpts{Name: "binlogstreamer_up", Help: "Test."})
 	reg.MustRegister(up)
-	ready := false
-	c := New(Config{Listen: "127.0.0.1:0", Gatherer: reg, Ready: []Check{{"replicate", func() bool { return ready }}}, Log: slog.New(slog.DiscardHandler)})
+	var ready atomic.Bool
+	c := New(Config{Listen: "127.0.0.1:0", Gatherer: reg, Ready: []Check{{"replicate", ready.Load}}, Log: slog.New(slog.DiscardHandler)})
 	if err := c.Bind(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func TestRunServesUntilStopped(t *testing.T) {
 	expect(t, c, "/healthz", 200, "ok")
 	expect(t, c, "/metrics", 200, "binlogstreamer_up 0")
 	expect(t, c, "/readyz", 503, "replicate: not ready")
-	ready = true
+	ready.Store(true)
 	expect(t, c, "/readyz", 200, "replicate: ok")
 	expect(t, c, "/debug/pprof/goroutine?debug=1", 200, "goroutine profile")
 	expect(t, c, "/nowhere", 404, "")

@@ -1,0 +1,217 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/client"
+	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// Rules says which tables a pipeline takes.
+type Rules interface {
+	Selected(schema, table string) bool
+}
+
+// Source is the server side of a pipeline.
+type Source struct {
+	Config   source.Config
+	ServerID uint32
+	Rules    func(lowerCaseTables int) Rules // for a server that does or does not tell names apart by case
+	Changes  bool                            // changes are replicated, so the binlog matters
+}
+
+// sourceCheck is one look at a server.
+type sourceCheck struct {
+	*Source
+	*reporter
+	conn   *client.Conn
+	server source.Server
+	user   string // quoted account, for GRANT
+	grants *grants
+}
+
+func (s *Source) check(ctx context.Context, r *reporter) {
+	if s == nil {
+		return
+	}
+	conn, err := source.Connect(ctx, s.Config)
+	if err != nil {
+		r.failed("connect", err, "") // the source's errors carry their cure
+		return
+	}
+	defer conn.Close()
+	c := &sourceCheck{Source: s, reporter: r, conn: conn}
+	c.connection(ctx)
+	if c.server, err = source.Describe(ctx, conn); err != nil {
+		r.failed("version", err, "")
+		return
+	}
+	r.ok("version", "%s %s", c.server.Flavor, c.server.Version)
+	c.readGrants(ctx)
+	if s.Changes {
+		c.binlog()
+		c.retention(ctx)
+		c.gtid()
+		c.serverID(ctx)
+		c.replicationPrivileges()
+	}
+	c.tables(ctx)
+}
+
+// connection tells how the connection is protected.
+func (c *sourceCheck) connection(ctx context.Context) {
+	where := fmt.Sprintf("%s as %s", c.Config.Host, c.Config.User)
+	if c.Config.Port != 0 {
+		where = fmt.Sprintf("%s:%d as %s", c.Config.Host, c.Config.Port, c.Config.User)
+	}
+	cipher, err := c.value(ctx, "SHOW SESSION STATUS LIKE 'Ssl_cipher'", 1)
+	switch {
+	case err != nil:
+		c.failed("connect", err, "")
+	case cipher != "":
+		c.ok("connect", "%s, encrypted with %s, tls: %s", where, cipher, c.Config.TLS)
+	case strings.HasPrefix(c.Config.Host, "/"), c.Config.Host == "127.0.0.1", c.Config.Host == "localhost", c.Config.Host == "::1":
+		c.ok("connect", "%s, not encrypted, but on this machine", where)
+	default:
+		c.add(Warn, "connect", where+", NOT encrypted: password hashes and rows cross the network in clear",
+			"set source.tls: verify-identity with the authority's certificate in source.tls_ca (or tls: required)")
+	}
+}
+
+// binlog looks at the settings that decide whether every change is in the log, whole.
+func (c *sourceCheck) binlog() {
+	s := &c.server
+	rds := "on RDS and Aurora set it in the parameter group"
+	if !s.LogBin {
+		c.add(Fail, "log_bin", "OFF: the server keeps no binary log", "start the server with --log-bin=binlog and --server-id=1; on RDS turn on automated backups")
+		return
+	}
+	c.ok("log_bin", "ON")
+	c.setting("binlog_format", s.BinlogFormat, "ROW", Fail, "SET GLOBAL binlog_format = 'ROW'; -- and in the server's option file; sessions that are open keep the old one; "+rds)
+	c.setting("binlog_row_image", s.RowImage, "FULL", Fail, "SET GLOBAL binlog_row_image = 'FULL'; -- and in the server's option file; "+rds)
+	if s.RowMetadata != "" {
+		c.setting("binlog_row_metadata", s.RowMetadata, "FULL", Warn,
+			"SET GLOBAL binlog_row_metadata = 'FULL'; -- column names then stand in the log itself, so that an ALTER TABLE in the past can't confuse; "+rds)
+	}
+	if s.RowValueOptions != "" {
+		c.add(Fail, "row value options", "binlog_row_value_options is "+s.RowValueOptions+": changes of JSON columns are not logged whole", "SET GLOBAL binlog_row_value_options = ''; -- "+rds)
+	}
+}
+
+func (c *sourceCheck) setting(name, is, want string, otherwise State, cure string) {
+	if is == want {
+		c.ok(name, "%s", is)
+		return
+	}
+	must := ", must be "
+	if otherwise == Warn {
+		must = ", better "
+	}
+	c.add(otherwise, name, is+must+want, cure)
+}
+
+// minRetention is how long a pipeline should be able to stand still without losing its place: a weekend.
+const minRetention = 3 * 24 * time.Hour
+
+// retention looks at how long the log is kept. On RDS the server's own variable says nothing: files are removed by
+// RDS as soon as they are backed up, unless told otherwise.
+func (c *sourceCheck) retention(ctx context.Context) {
+	const item = "binlog retention"
+	if c.isRDS(ctx) {
+		c.rdsRetention(ctx)
+		return
+	}
+	cure := "SET GLOBAL binlog_expire_logs_seconds = 604800; -- 7 days; also in the option file"
+	if c.server.Flavor == source.MariaDB && !c.server.VersionAtLeast(10, 6, 0) || c.server.Flavor == source.MySQL && !c.server.VersionAtLeast(8, 0, 0) {
+		cure = "SET GLOBAL expire_logs_days = 7; -- also in the option file"
+	}
+	switch keep := c.server.ExpireAfter; {
+	case keep == 0:
+		c.ok(item, "kept until it is purged by hand")
+	case keep < minRetention:
+		c.add(Warn, item, fmt.Sprintf("%s: a pipeline that stands still for longer must load anew", printDuration(keep)), cure)
+	default:
+		c.ok(item, "%s", printDuration(keep))
+	}
+}
+
+func (c *sourceCheck) isRDS(ctx context.Context) bool {
+	dir, err := c.value(ctx, "SHOW GLOBAL VARIABLES LIKE 'basedir'", 1)
+	return err == nil && strings.HasPrefix(dir, "/rdsdbbin")
+}
+
+func (c *sourceCheck) rdsRetention(ctx context.Context) {
+	const item = "binlog retention"
+	const cure = "CALL mysql.rds_set_configuration('binlog retention hours', 168); -- 7 days"
+	hours, err := c.value(ctx, "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'", 0)
+	n, _ := strconv.Atoi(hours)
+	switch {
+	case err != nil:
+		c.add(Warn, item, "RDS keeps it as 'binlog retention hours' says, which this user may not read", "CALL mysql.rds_show_configuration; -- and if it is NULL or small: "+cure)
+	case n == 0:
+		c.add(Fail, item, "RDS removes binlog files as soon as they are backed up", cure)
+	case time.Duration(n)*time.Hour < minRetention:
+		c.add(Warn, item, hours+" hours on RDS: a pipeline that stands still for longer must load anew", cure)
+	default:
+		c.ok(item, "%s hours on RDS", hours)
+	}
+}
+
+// gtid tells whether a position survives a failover.
+func (c *sourceCheck) gtid() {
+	switch {
+	case c.server.Flavor == source.MariaDB:
+		c.ok("gtid", "MariaDB: every transaction has one")
+	case c.server.GTIDMode:
+		c.ok("gtid", "gtid_mode ON")
+	default:
+		c.add(Warn, "gtid", "gtid_mode is not ON: positions are file and offset, which mean nothing on another server after a failover",
+			"SET GLOBAL enforce_gtid_consistency = ON; then gtid_mode = OFF_PERMISSIVE, ON_PERMISSIVE, ON, one after the other")
+	}
+}
+
+func printDuration(d time.Duration) string {
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%.4g days", d.Hours()/24)
+	}
+	return d.String()
+}
+
+// value is one column of a query's first row, as text; "" if there is no row.
+func (c *sourceCheck) value(ctx context.Context, query string, column int) (string, error) {
+	r, err := source.Query(ctx, c.conn, query)
+	if err != nil || r.Resultset == nil || len(r.Values) == 0 {
+		return "", err
+	}
+	return text(r, 0, column), nil
+}
+
+// text is one value of a result; it must be copied, since results share memory.
+func text(r *mysql.Result, row, column int) string {
+	s, err := r.GetString(row, column)
+	if err != nil {
+		return ""
+	}
+	return strings.Clone(s)
+}
+
+// isCode says whether the server answered with one of its error codes.
+func isCode(err error, codes ...uint16) bool {
+	e, ok := errors.AsType[*mysql.MyError](err)
+	if !ok {
+		return false
+	}
+	for _, code := range codes {
+		if e.Code == code {
+			return true
+		}
+	}
+	return false
+}
