@@ -1,26 +1,155 @@
 package kinesisout
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+)
 
-// Writer writes into one stream.
+// Writer writes into one stream. New makes it, Run does its work, everything else needs a Run beside it.
 type Writer struct {
-	cfg Config
+	cfg     Config
+	metrics *metrics
+	trouble *trouble
+	budget  budget
+	items   itemPool
+	order   atomic.Uint64
+	look    chan struct{} // one token: the shards may have changed
+
+	ready     chan struct{} // closed when Run knows the stream
+	maxRecord int           // what the stream takes; set before ready is closed
+
+	stopped chan struct{} // closed when Run has returned
+	err     error         // why; set before stopped is closed
+
+	routing sync.RWMutex // covers layout and lanes: held for reading while a record is routed. Taken before a lane's mu
+	layout  layout
+	lanes   []*lane // of layout's shards
 }
 
 // New makes a Writer. It does no I/O.
-func New(cfg Config) *Writer { return &Writer{cfg: cfg.withDefaults()} }
+func New(cfg Config) *Writer {
+	cfg = cfg.withDefaults()
+	w := &Writer{
+		cfg:     cfg,
+		trouble: newTrouble(cfg.Logger, cfg.stream()),
+		look:    make(chan struct{}, 1),
+		ready:   make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	w.budget = budget{max: cfg.MaxBytes, stopped: w.stopped}
+	w.metrics = newMetrics(cfg.Registerer, w.budget.used, cfg.MaxBytes)
+	return w
+}
 
-// Run reads the stream's description, then writes what is Put until ctx is done, and returns nil then; what is still
-// queued at that moment is cut off, so call Flush before. Trouble that does not pass by itself ends it with an *Error.
-func (w *Writer) Run(ctx context.Context) error { panic("under way") }
+// Put queues a copy of r. It blocks while the queue is full, and until Run knows the stream. Records of one key are
+// stored in the order of their Puts. It may be called from several goroutines. After an *OversizedError or a *KeyError
+// nothing was queued and the Writer goes on.
+func (w *Writer) Put(ctx context.Context, r Record) error { return w.put(ctx, &r, nil) }
 
-// Put queues a copy of r. It blocks while the queue is full and until Run knows the stream. Records of one key are
-// stored in the order of their Puts. It may be called from several goroutines.
-func (w *Writer) Put(ctx context.Context, r Record) error { panic("under way") }
+func (w *Writer) put(ctx context.Context, r *Record, f *fence) error {
+	if err := w.awaitReady(ctx); err != nil {
+		return err
+	}
+	size := len(r.Key) + len(r.Data)
+	if size > w.maxRecord {
+		return &OversizedError{Size: size, Limit: w.maxRecord}
+	}
+	own, place, err := hashesOf(r)
+	if err != nil {
+		return err
+	}
+	if ok, err := w.budget.take(ctx, weightOf(size)); err != nil {
+		return err
+	} else if !ok {
+		return w.failure()
+	}
+	it := w.items.get(size)
+	it.buf = append(append(it.buf, r.Key...), r.Data...)
+	it.keyLen, it.key64, it.hash, it.hashKey = len(r.Key), own.lo, place, r.HashKey
+	it.seq, it.ack, it.fence = r.Seq, r.Ack, f
+	w.route(it)
+	return nil
+}
 
-// Flush waits until everything Put before is acknowledged.
-func (w *Writer) Flush(ctx context.Context) error { panic("under way") }
+// hashesOf gives the hash of the partition key itself, and the one that decides where the record goes.
+func hashesOf(r *Record) (own, place hash, err error) {
+	switch {
+	case len(r.Key) == 0:
+		return own, place, &KeyError{"it is empty"}
+	case !utf8.Valid(r.Key):
+		return own, place, &KeyError{fmt.Sprintf("%q is not UTF-8", r.Key)}
+	case len(r.Key) > maxKeyChars && utf8.RuneCount(r.Key) > maxKeyChars:
+		return own, place, &KeyError{fmt.Sprintf("it has %d characters, Kinesis takes %d", utf8.RuneCount(r.Key), maxKeyChars)}
+	}
+	own = hashOf(r.Key)
+	if r.HashKey == "" {
+		return own, own, nil
+	}
+	if place, err = parseHash(r.HashKey); err != nil {
+		return own, place, &KeyError{err.Error()}
+	}
+	return own, place, nil
+}
 
-// EachShard puts a record with this data into every open shard and waits until all are acknowledged. Shards that are
-// split or merged meanwhile are followed: when it returns, every open shard or one of its parents has the record.
-func (w *Writer) EachShard(ctx context.Context, data []byte) error { panic("under way") }
+// maxKeyChars is how long a partition key may be.
+const maxKeyChars = 256
+
+// route gives a record to the lane of its shard.
+func (w *Writer) route(it *item) {
+	w.routing.RLock()
+	defer w.routing.RUnlock()
+	w.lanes[w.layout.find(it.hash)].push(it)
+}
+
+// Flush waits until everything Put before is acknowledged. Records that are Put while it waits are waited for too.
+func (w *Writer) Flush(ctx context.Context) error {
+	ok, err := w.budget.drained(ctx)
+	if err == nil && !ok {
+		err = w.failure()
+	}
+	if err != nil {
+		return fmt.Errorf("flush stream %s: %w", w.cfg.stream(), err)
+	}
+	return nil
+}
+
+// awaitReady waits until Run knows the stream.
+func (w *Writer) awaitReady(ctx context.Context) error {
+	select {
+	case <-w.stopped:
+		return w.failure()
+	default:
+	}
+	select {
+	case <-w.ready:
+		return nil
+	default:
+	}
+	select {
+	case <-w.ready:
+		return nil
+	case <-w.stopped:
+		return w.failure()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// failure is why Run has returned.
+func (w *Writer) failure() error {
+	if w.err != nil {
+		return w.err
+	}
+	return ErrStopped
+}
+
+// lookAgain asks for the shards to be listed soon.
+func (w *Writer) lookAgain() {
+	select {
+	case w.look <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,156 @@
+package kinesisout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// barrenTooLong is how many requests in a row may be refused whole before it is told as trouble.
+const barrenTooLong = 10
+
+// failed deals with a request that has no answer, or one for the whole of it. Everything is sent again: what was
+// stored although we were not told is stored twice.
+func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ error) {
+	l.took = l.took[:0]
+	for range l.batch {
+		l.took = append(l.took, false)
+	}
+	l.settle()
+	if ctx.Err() != nil {
+		return 0, nil // we were cut off; the stream is not to blame
+	}
+	l.w.metrics.failures.Inc()
+	l.barren++
+	v, code, hint := classifyCall(err)
+	switch v {
+	case fatal:
+		return 0, &Error{Step: stepPut, Stream: l.w.cfg.stream(), Code: code, Hint: hint, Err: err}
+	case throttled:
+		l.w.metrics.throttled.WithLabelValues(l.shard.id).Add(float64(len(l.batch)))
+	case missing:
+		l.w.lookAgain() // whoever lists the shards finds out whether the stream is gone
+	}
+	if v != throttled || l.barren >= barrenTooLong {
+		l.w.trouble.failed(l.shard.id, short(err))
+	}
+	return l.pause.next(), nil
+}
+
+// answered deals with the answers to the records of a request.
+func (l *lane) answered(answers []types.PutRecordsResultEntry) (pause time.Duration, fault error) {
+	l.took = l.took[:0]
+	refused := -1 // index of the last one
+	for i := range answers {
+		v, hint := judge(&answers[i])
+		l.took = append(l.took, v == accepted)
+		if v != accepted {
+			refused = i
+		}
+		switch v {
+		case accepted:
+			l.stored(l.batch[i], aws.ToString(answers[i].ShardId))
+		case throttled:
+			l.w.metrics.throttled.WithLabelValues(l.shard.id).Inc()
+		case missing:
+			l.w.lookAgain()
+		case fatal:
+			fault = &Error{
+				Step: stepPut, Stream: l.w.cfg.stream(), Code: aws.ToString(answers[i].ErrorCode), Hint: hint,
+				Err: fmt.Errorf("a record was refused: %s", describeRefusal(&answers[i])),
+			}
+		}
+	}
+	progress := l.settle()
+	if fault != nil {
+		return 0, fault
+	}
+	return l.paceAfter(progress, refused, answers), nil
+}
+
+// judge reads the answer to one record.
+func judge(e *types.PutRecordsResultEntry) (v verdict, hint string) {
+	if code := aws.ToString(e.ErrorCode); code != "" {
+		return classify(code, aws.ToString(e.ErrorMessage))
+	}
+	if aws.ToString(e.SequenceNumber) == "" {
+		return again, "" // neither taken nor refused
+	}
+	return accepted, ""
+}
+
+func describeRefusal(e *types.PutRecordsResultEntry) string {
+	return aws.ToString(e.ErrorCode) + ": " + aws.ToString(e.ErrorMessage)
+}
+
+// stored notes where an accepted record went. Another shard than the lane's means that the shards have changed.
+func (l *lane) stored(it *item, shardID string) {
+	if shardID == "" {
+		shardID = l.shard.id
+	} else if shardID != l.shard.id {
+		l.w.lookAgain()
+	}
+	if it.fence != nil {
+		it.fence.stored(shardID)
+	}
+}
+
+// paceAfter says how long to wait after a request of which some, all, or none was accepted. (A limit on bytes and
+// records per second, to stay below throttling, would have its place here too.)
+func (l *lane) paceAfter(progress bool, refused int, answers []types.PutRecordsResultEntry) time.Duration {
+	if progress {
+		l.barren = 0
+		l.pause.reset()
+		l.w.trouble.works(l.shard.id)
+	} else if l.barren++; l.barren >= barrenTooLong {
+		l.w.trouble.failed(l.shard.id, describeRefusal(&answers[refused]))
+	}
+	if refused < 0 {
+		return 0
+	}
+	return l.pause.next()
+}
+
+// settle acknowledges the accepted records of the batch and puts the others back, to be sent before any later record
+// of their keys. It says whether there was an accepted one.
+func (l *lane) settle() (progress bool) {
+	var records, size, weight int
+	for i, it := range l.batch {
+		if !l.took[i] {
+			continue
+		}
+		if it.ack != nil {
+			it.ack.Acked(it.seq)
+		}
+		records++
+		size += len(it.buf)
+		weight += it.weight()
+	}
+
+	l.mu.Lock()
+	for i, it := range l.batch {
+		if l.took[i] {
+			l.queue.settle(it)
+		} else {
+			l.queue.refuse(it)
+		}
+	}
+	l.mu.Unlock()
+
+	for i, it := range l.batch {
+		if l.took[i] {
+			l.w.items.put(it)
+		}
+		l.batch[i] = nil
+	}
+	if records == 0 {
+		return false
+	}
+	l.w.metrics.records.Add(float64(records))
+	l.w.metrics.bytes.Add(float64(size))
+	l.w.budget.give(weight, records)
+	return true
+}

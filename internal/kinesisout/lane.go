@@ -1,0 +1,141 @@
+package kinesisout
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// lane sends the records of one shard's hash range, one request at a time.
+type lane struct {
+	w     *Writer
+	shard shard
+	wake  chan struct{} // one token: something was pushed while the lane was idle
+
+	mu    sync.Mutex // covers queue and idle
+	queue queue
+	idle  bool
+
+	// What follows belongs to the goroutine of run.
+	batch   []*item
+	entries []types.PutRecordsRequestEntry
+	keys    []string
+	took    []bool // which of the batch were accepted
+	pause   backoff
+	barren  int // requests in a row without an accepted record
+}
+
+func newLane(w *Writer, s shard) *lane {
+	return &lane{w: w, shard: s, wake: make(chan struct{}, 1), queue: newQueue()}
+}
+
+// push queues a record. Its order is given here, so that it agrees with the queue's.
+func (l *lane) push(it *item) {
+	l.mu.Lock()
+	it.order = l.w.order.Add(1)
+	l.queue.push(it)
+	idle := l.idle
+	l.idle = false
+	l.mu.Unlock()
+	if idle {
+		l.wake <- struct{}{}
+	}
+}
+
+// take fills the batch, or says that the lane is idle: the next push then wakes it.
+func (l *lane) take() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.batch = l.queue.take(l.batch[:0], MaxRecordsPerRequest, l.w.cfg.MaxRequestBytes)
+	l.idle = len(l.batch) == 0
+	return !l.idle
+}
+
+// run sends until stop is closed or ctx is done; a request that is under way when stop is closed is finished. The
+// error is one that ends the Writer.
+func (l *lane) run(ctx context.Context, stop <-chan struct{}) error {
+	for {
+		select {
+		case <-stop:
+			return nil
+		case <-ctx.Done():
+			return nil
+		default:
+		}
+		if !l.take() {
+			select {
+			case <-l.wake:
+			case <-stop:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		pause, err := l.send(ctx)
+		if err != nil {
+			return err
+		}
+		if pause > 0 {
+			sleep(ctx, stop, pause)
+		}
+	}
+}
+
+// send makes one request of the batch and deals with its answer. It returns how long to wait before the next one.
+func (l *lane) send(ctx context.Context) (pause time.Duration, err error) {
+	out, err := l.call(ctx)
+	if err != nil {
+		return l.failed(ctx, err)
+	}
+	return l.answered(out.Records)
+}
+
+// call makes the request.
+func (l *lane) call(ctx context.Context) (*kinesis.PutRecordsOutput, error) {
+	w := l.w
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
+	defer cancel()
+	begun := time.Now()
+	out, err := w.cfg.API.PutRecords(ctx, &kinesis.PutRecordsInput{
+		StreamName: w.cfg.name(), StreamARN: w.cfg.arn(), Records: l.request(),
+	})
+	w.metrics.latency.Observe(time.Since(begun).Seconds())
+	if err == nil && len(out.Records) != len(l.batch) {
+		err = fmt.Errorf("the answer tells of %d records, %d were sent", len(out.Records), len(l.batch))
+	}
+	return out, err
+}
+
+// request makes the request's entries. Their data are the queue's memory; the keys share one string.
+func (l *lane) request() []types.PutRecordsRequestEntry {
+	size := 0
+	for _, it := range l.batch {
+		size += it.keyLen
+	}
+	joined := make([]byte, 0, size)
+	for _, it := range l.batch {
+		joined = append(joined, it.key()...)
+	}
+	all := string(joined)
+	clear(l.entries)
+	l.entries, l.keys = l.entries[:0], l.keys[:0]
+	for _, it := range l.batch {
+		if it.attempts++; it.attempts > 1 {
+			l.w.metrics.resent.Inc()
+		}
+		l.keys = append(l.keys, all[:it.keyLen])
+		all = all[it.keyLen:]
+		l.entries = append(l.entries, types.PutRecordsRequestEntry{Data: it.data()})
+		if it.hashKey != "" {
+			l.entries[len(l.entries)-1].ExplicitHashKey = aws.String(it.hashKey)
+		}
+	}
+	for i := range l.entries { // when keys has stopped growing
+		l.entries[i].PartitionKey = &l.keys[i]
+	}
+	return l.entries
+}

@@ -1,0 +1,110 @@
+package kinesisout
+
+import "container/heap"
+
+// queue holds the records of one lane. It gives out the oldest first, and never two of one key at a time: a key's next
+// record becomes available when the one before is settled. It is not safe for concurrent use.
+type queue struct {
+	// first and last are the ends of a list of records that were never sent and whose key has nothing older; by age.
+	first, last *item
+	// again holds records that were refused, or whose predecessor was settled; the oldest on top.
+	again itemHeap
+	// tails has the newest record of every key that is in the queue or out of it and not settled.
+	tails map[uint64]*item
+}
+
+func newQueue() queue { return queue{tails: make(map[uint64]*item)} }
+
+// push adds the newest record.
+func (q *queue) push(it *item) {
+	tail, busy := q.tails[it.key64]
+	q.tails[it.key64] = it
+	switch {
+	case busy:
+		tail.sameKey = it
+	case q.last == nil:
+		q.first, q.last = it, it
+	default:
+		q.last.behind = it
+		q.last = it
+	}
+}
+
+// take appends to batch what one request may hold. What it takes must be given to settle or refuse.
+func (q *queue) take(batch []*item, maxRecords, maxBytes int) []*item {
+	size := 0
+	for len(batch) < maxRecords {
+		it, fromAgain := q.first, false
+		if len(q.again) > 0 && (it == nil || q.again[0].order < it.order) {
+			it, fromAgain = q.again[0], true
+		}
+		if it == nil || len(batch) > 0 && size+len(it.buf) > maxBytes {
+			break
+		}
+		if fromAgain {
+			heap.Pop(&q.again)
+		} else if q.first = it.behind; q.first == nil {
+			q.last = nil
+		}
+		it.behind = nil
+		size += len(it.buf)
+		batch = append(batch, it)
+	}
+	return batch
+}
+
+// settle forgets an acknowledged record, and makes the next one of its key available.
+func (q *queue) settle(it *item) {
+	if it.sameKey != nil {
+		heap.Push(&q.again, it.sameKey)
+		it.sameKey = nil
+		return
+	}
+	delete(q.tails, it.key64)
+}
+
+// refuse takes a record back that has to be sent again.
+func (q *queue) refuse(it *item) { heap.Push(&q.again, it) }
+
+// empty says whether there is nothing to take.
+func (q *queue) empty() bool { return q.first == nil && len(q.again) == 0 }
+
+// drain appends everything to out, in no order, and leaves the queue empty. Nothing may be out of it.
+func (q *queue) drain(out []*item) []*item {
+	for head := q.first; head != nil; {
+		next := head.behind
+		out = appendChain(out, head)
+		head = next
+	}
+	for _, head := range q.again {
+		out = appendChain(out, head)
+	}
+	*q = newQueue()
+	return out
+}
+
+// appendChain appends a record and those of its key that wait for it, and unlinks them.
+func appendChain(out []*item, it *item) []*item {
+	for it != nil {
+		next := it.sameKey
+		it.behind, it.sameKey = nil, nil
+		out = append(out, it)
+		it = next
+	}
+	return out
+}
+
+// itemHeap is a heap for container/heap, by age.
+type itemHeap []*item
+
+func (h itemHeap) Len() int           { return len(h) }
+func (h itemHeap) Less(i, j int) bool { return h[i].order < h[j].order }
+func (h itemHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *itemHeap) Push(x any)        { *h = append(*h, x.(*item)) }
+func (h *itemHeap) Pop() any {
+	old := *h
+	it := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return it
+}

@@ -1,0 +1,209 @@
+package kinesisout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// The steps that errors and log lines name.
+const (
+	stepDescribe = "describe stream"
+	stepList     = "list shards"
+	stepPut      = "put records"
+)
+
+// lookInterval is the least time between two listings that were asked for: listings may lag behind what answers tell.
+const lookInterval = time.Second
+
+// Run reads the stream's description, then writes what is Put until ctx is done, and returns nil then; what is still
+// queued at that moment is cut off, so call Flush before. Trouble that does not pass by itself ends it with an *Error.
+// It may be called once.
+func (w *Writer) Run(ctx context.Context) error {
+	defer close(w.stopped)
+	w.err = w.run(ctx)
+	if ctx.Err() != nil && !isFatal(w.err) {
+		w.err = nil
+	}
+	return w.err
+}
+
+func isFatal(err error) bool {
+	_, ok := errors.AsType[*Error](err)
+	return ok
+}
+
+func (w *Writer) run(ctx context.Context) error {
+	if err := w.persist(ctx, stepDescribe, w.describe); err != nil {
+		return err
+	}
+	var shards layout
+	err := w.persist(ctx, stepList, func(ctx context.Context) (err error) {
+		shards, err = w.listOpen(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.install(shards)
+	w.cfg.Logger.Info("writing to stream", "stream", w.cfg.stream(), "shards", len(shards), "max_record_bytes", w.maxRecord)
+	close(w.ready)
+	for {
+		if shards, err = w.serve(ctx); err != nil {
+			return err
+		}
+		w.install(shards)
+		w.cfg.Logger.Info("shards of the stream have changed", "stream", w.cfg.stream(), "shards", len(shards))
+	}
+}
+
+// serve runs the lanes until the stream has other shards, which it returns once no request is under way any more.
+// Between two calls a key may change its lane and no record of it is on the way.
+func (w *Writer) serve(ctx context.Context) (layout, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := make(chan struct{})
+	var lanes sync.WaitGroup
+	for _, l := range w.lanes { // only this goroutine changes them
+		lanes.Go(func() {
+			if err := l.run(ctx, stop); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	shards, err := w.watch(ctx)
+	if err != nil {
+		cancel(err)
+	}
+	close(stop)
+	lanes.Wait()
+	if err == nil && ctx.Err() != nil { // a lane failed while it finished its request
+		err = context.Cause(ctx)
+	}
+	return shards, err
+}
+
+// watch lists the shards now and then, and when a lane asks for it, until they are others than the lanes'.
+func (w *Writer) watch(ctx context.Context) (layout, error) {
+	tick := time.NewTicker(w.cfg.ListEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		case <-w.look:
+		}
+		var shards layout
+		err := w.persist(ctx, stepList, func(ctx context.Context) (err error) {
+			shards, err = w.listOpen(ctx)
+			return err
+		})
+		if err != nil || !shards.same(w.layout) {
+			return shards, err
+		}
+		sleep(ctx, nil, lookInterval)
+	}
+}
+
+// install makes lanes for these shards, and moves what is queued into them in the order of its Puts. No lane may run.
+func (w *Writer) install(shards layout) {
+	w.routing.Lock()
+	defer w.routing.Unlock()
+	var queued []*item
+	for _, l := range w.lanes {
+		queued = l.queue.drain(queued)
+	}
+	slices.SortFunc(queued, func(a, b *item) int { return cmp.Compare(a.order, b.order) })
+	w.layout, w.lanes = shards, nil
+	for _, s := range shards {
+		w.lanes = append(w.lanes, newLane(w, s))
+	}
+	for _, it := range queued {
+		w.lanes[shards.find(it.hash)].push(it)
+	}
+	w.metrics.shards.Set(float64(len(shards)))
+	w.trouble.forget(func(part string) bool {
+		return !slices.ContainsFunc(shards, func(s shard) bool { return s.id == part })
+	})
+}
+
+// persist calls fn until it succeeds, ctx is done, or the error is one that does not pass by itself.
+func (w *Writer) persist(ctx context.Context, step string, fn func(context.Context) error) error {
+	var pause backoff
+	for {
+		err := fn(ctx)
+		if err == nil {
+			w.trouble.works(step)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if isFatal(err) {
+			return err
+		}
+		switch v, code, hint := classifyCall(err); v {
+		case fatal, missing:
+			return &Error{Step: step, Stream: w.cfg.stream(), Code: code, Hint: hint, Err: err}
+		case throttled: // a call that others make too; not worth a word
+		default:
+			w.trouble.failed(step, short(err))
+		}
+		sleep(ctx, nil, pause.next())
+	}
+}
+
+func (w *Writer) listOpen(ctx context.Context) (layout, error) {
+	all, err := w.listShards(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return openShards(all)
+}
+
+// describe reads what the stream allows.
+func (w *Writer) describe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
+	defer cancel()
+	out, err := w.cfg.API.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
+		StreamName: w.cfg.name(), StreamARN: w.cfg.arn(),
+	})
+	if err != nil {
+		return err
+	}
+	d := out.StreamDescriptionSummary
+	if d == nil {
+		return errors.New("the answer describes no stream")
+	}
+	if d.StreamStatus != types.StreamStatusActive && d.StreamStatus != types.StreamStatusUpdating {
+		return fmt.Errorf("the stream is %s", d.StreamStatus)
+	}
+	if d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto {
+		if !w.cfg.AllowAutoDistribution {
+			return &Error{
+				Step: stepDescribe, Stream: w.cfg.stream(),
+				Err:  errors.New("its record distribution strategy is AUTO, which ignores partition keys: changes of one row would lose their order"),
+				Hint: "set the strategy to USER_PARTITION_KEY (UpdateStreamRecordDistributionStrategy)",
+			}
+		}
+		w.cfg.Logger.Warn("stream ignores partition keys: changes of one row may arrive in any order",
+			"stream", w.cfg.stream(), "record_distribution_strategy", d.RecordDistributionStrategy)
+	}
+	w.maxRecord = DefaultRecordBytes
+	if kib := int(aws.ToInt32(d.MaxRecordSizeInKiB)); kib > 0 {
+		w.maxRecord = kib << 10
+	}
+	if w.cfg.MaxRecordBytes > 0 {
+		w.maxRecord = min(w.maxRecord, w.cfg.MaxRecordBytes)
+	}
+	return nil
+}
