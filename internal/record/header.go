@@ -2,7 +2,6 @@ package record
 
 import (
 	"errors"
-	"fmt"
 )
 
 // ErrNoEnvelope is returned, wrapped, when bytes are not a record: not a JSON object, or one without a metadata
@@ -28,13 +27,34 @@ type Header struct {
 	Term, Epoch       uint64 // writer-term, source-epoch
 }
 
+// Parse reads a record's metadata. It takes either format, and any JSON of the same shape. It looks at data only as
+// far as it must to step over it, so a record whose data is broken may parse; a record without a metadata object at
+// its top level is ErrNoEnvelope. data is not kept. Parse never panics, and allocates the header's text once.
+func Parse(data []byte) (Header, error) {
+	var m members
+	if err := m.read(data); err != nil {
+		return Header{}, err
+	}
+	h := Header{
+		TxID: m.number[numberTxID], RecordID: m.number[numberRecordID],
+		PrevTxID: m.number[numberPrevTxID], PrevTxRecordID: m.number[numberPrevRecordID],
+		Term: m.number[numberTerm], Epoch: m.number[numberEpoch],
+	}
+	h.setTexts(data, &m.text)
+	return h, nil
+}
+
 // Op is the operation of a data record, and 0 for a control record or an operation that is unknown.
 func (h *Header) Op() Operation {
-	if h.RecordType != "data" {
+	return operation(h.RecordType, h.Operation)
+}
+
+func operation[T string | []byte](recordType, name T) Operation {
+	if string(recordType) != "data" {
 		return 0
 	}
 	for op := Load; op <= Delete; op++ {
-		if operationNames[op] == h.Operation {
+		if operationNames[op] == string(name) {
 			return op
 		}
 	}
@@ -50,59 +70,36 @@ func (h *Header) Position() (Position, error) {
 	return place.Position(h.Op())
 }
 
-// The header's text fields.
-const (
-	fieldRecordType = iota
-	fieldOperation
-	fieldKeyType
-	fieldKeyValue
-	fieldSchema
-	fieldTable
-	fieldTimestamp
-	fieldCommitTimestamp
-	fieldStreamPosition
-	fieldGTID
-	textFields
-)
-
-// textField finds the field of a key as it is written. Keys that it does not know are ignored, as later versions may
-// add some.
-func textField(key []byte) (int, bool) {
-	switch string(key) {
-	case `"record-type"`:
-		return fieldRecordType, true
-	case `"operation"`:
-		return fieldOperation, true
-	case `"partition-key-type"`:
-		return fieldKeyType, true
-	case `"partition-key-value"`:
-		return fieldKeyValue, true
-	case `"schema-name"`:
-		return fieldSchema, true
-	case `"table-name"`:
-		return fieldTable, true
-	case `"timestamp"`:
-		return fieldTimestamp, true
-	case `"commit-timestamp"`:
-		return fieldCommitTimestamp, true
-	case `"stream-position"`:
-		return fieldStreamPosition, true
-	case `"gtid"`:
-		return fieldGTID, true
+// setTexts fills the header's texts. All that hold no escape share one copy of the record from the first to the last
+// of them; the words that most records have in common need none.
+func (h *Header) setTexts(data []byte, spans *[textFields]span) {
+	from, to := len(data), 0
+	for field, s := range spans {
+		if s.to > s.from && !isWord(field) {
+			from, to = min(from, s.from), max(to, s.to)
+		}
 	}
-	return 0, false
-}
-
-func (h *Header) text(field int) *string {
-	return [textFields]*string{
-		fieldRecordType: &h.RecordType, fieldOperation: &h.Operation, fieldKeyType: &h.PartitionKeyType,
-		fieldKeyValue: &h.PartitionKeyValue, fieldSchema: &h.Schema, fieldTable: &h.Table, fieldTimestamp: &h.Timestamp,
-		fieldCommitTimestamp: &h.CommitTimestamp, fieldStreamPosition: &h.StreamPosition, fieldGTID: &h.GTID,
-	}[field]
+	shared := string(data[min(from, to):to])
+	for field, to := range [textFields]*string{
+		textRecordType: &h.RecordType, textOperation: &h.Operation, textKeyType: &h.PartitionKeyType,
+		textKeyValue: &h.PartitionKeyValue, textSchema: &h.Schema, textTable: &h.Table, textTimestamp: &h.Timestamp,
+		textCommitTimestamp: &h.CommitTimestamp, textStreamPosition: &h.StreamPosition, textGTID: &h.GTID,
+	} {
+		s := spans[field]
+		switch {
+		case s.to == s.from:
+		case s.escaped:
+			*to = string(s.bytes(data))
+		case isWord(field):
+			*to = word(data[s.from:s.to])
+		default:
+			*to = shared[s.from-from : s.to-from]
+		}
+	}
 }
 
 // isWord says whether the field holds one of a few words.
-func isWord(field int) bool { return field <= fieldKeyType }
+func isWord(field int) bool { return field <= textKeyType }
 
 // word is the text of a field that isWord, without an allocation for the words that records usually hold.
 func word(b []byte) string {
@@ -127,49 +124,4 @@ func word(b []byte) string {
 		return "task-id"
 	}
 	return string(b)
-}
-
-// setNumber stores a member of the metadata whose value is no string. Numbers that only inform may be in a form that
-// we would not write (exponents) and then stay 0; those that de-duplication rests on may not.
-func (h *Header) setNumber(key, value []byte) error {
-	switch string(key) {
-	case `"transaction-id"`:
-		h.TxID, _ = parseUint(value)
-	case `"transaction-record-id"`:
-		h.RecordID, _ = parseUint(value)
-	case `"prev-transaction-id"`:
-		h.PrevTxID, _ = parseUint(value)
-	case `"prev-transaction-record-id"`:
-		h.PrevTxRecordID, _ = parseUint(value)
-	case `"writer-term"`:
-		return setUint(&h.Term, key, value)
-	case `"source-epoch"`:
-		return setUint(&h.Epoch, key, value)
-	}
-	return nil
-}
-
-func setUint(to *uint64, key, value []byte) error {
-	n, ok := parseUint(value)
-	if !ok {
-		return fmt.Errorf("%w: metadata %s is %.40q, not a whole number", ErrNoEnvelope, key, value)
-	}
-	*to = n
-	return nil
-}
-
-// parseUint reads a JSON number that is a whole one of 64 bits at most.
-func parseUint(s []byte) (uint64, bool) {
-	if len(s) == 0 || len(s) > 20 {
-		return 0, false
-	}
-	var n uint64
-	for _, c := range s {
-		d := uint64(c - '0')
-		if d > 9 || n > (1<<64-1)/10 || n*10 > 1<<64-1-d {
-			return 0, false
-		}
-		n = n*10 + d
-	}
-	return n, true
 }

@@ -3,8 +3,6 @@ package record
 import (
 	"cmp"
 	"fmt"
-	"strconv"
-	"strings"
 )
 
 // AppendStreamPosition appends a change's stream-position,
@@ -23,57 +21,88 @@ func AppendStreamPosition(dst []byte, p Place, txID uint64) []byte {
 // ParseStreamPosition reads a stream-position. The file name may itself contain colons. It allocates nothing unless
 // it fails.
 func ParseStreamPosition(s string) (p Place, txID uint64, err error) {
-	colons := strings.Count(s, ":")
-	inFile := (colons - 6) / 2 // colons in the file name, which stands there twice
-	if colons < 6 || colons%2 != 0 {
-		return Place{}, 0, fmt.Errorf("stream-position %q has %d colons: it is not the position of a binlog row", s, colons)
+	f, ok := splitPosition(s)
+	if !ok {
+		return Place{}, 0, fmt.Errorf("stream-position %q is not that of a binlog row: <file>:<start>:<row>:<end>:<transaction>:<file>:<table map>", s)
 	}
-	file, rest := cutFile(s, inFile)
-	var row uint64
-	for _, n := range []struct {
-		to   *uint64
-		bits int
-	}{{&p.EventStart, 64}, {&row, 32}, {&p.EventEnd, 64}, {&txID, 64}} {
-		var field string
-		field, rest, _ = strings.Cut(rest, ":")
-		if *n.to, err = strconv.ParseUint(field, 10, n.bits); err != nil {
-			return Place{}, 0, fmt.Errorf("stream-position %q: %w", s, err)
-		}
-	}
-	again, last := cutFile(rest, inFile)
-	if p.TableMapStart, err = strconv.ParseUint(last, 10, 64); err != nil {
-		return Place{}, 0, fmt.Errorf("stream-position %q: %w", s, err)
-	}
-	if file == "" || again != file {
-		return Place{}, 0, fmt.Errorf("stream-position %q names two files: %q and %q", s, file, again)
-	}
-	p.File, p.Row = file, uint32(row)
-	return p, txID, nil
+	return Place{File: f.file, TableMapStart: f.tableMap, EventStart: f.eventStart, EventEnd: f.eventEnd, Row: f.row}, f.txID, nil
 }
 
-// cutFile cuts s behind a file name that holds the given number of colons.
-func cutFile(s string, colons int) (file, rest string) {
-	end := 0
-	for ; ; colons-- {
-		i := strings.IndexByte(s[end:], ':')
-		if i < 0 {
-			return s, ""
-		}
-		end += i
-		if colons == 0 {
-			return s[:end], s[end+1:]
-		}
-		end++
+// positionFields is a stream-position taken apart.
+type positionFields[T string | []byte] struct {
+	file                                 T
+	eventStart, eventEnd, txID, tableMap uint64
+	row                                  uint32
+}
+
+// splitPosition takes a stream-position apart.
+func splitPosition[T string | []byte](s T) (f positionFields[T], ok bool) {
+	file, rest := cutColons(s, 0)
+	if f, ok = splitBehind(file, rest); ok {
+		return f, true
 	}
+	// The file's name holds colons: since it stands there twice, half of those that are too many.
+	colons := 0
+	for i := range len(s) {
+		if s[i] == ':' {
+			colons++
+		}
+	}
+	if colons < 8 || colons%2 != 0 {
+		return f, false
+	}
+	return splitBehind(cutColons(s, (colons-6)/2))
+}
+
+// splitBehind takes apart what follows the file's name.
+func splitBehind[T string | []byte](file, rest T) (f positionFields[T], ok bool) {
+	f.file = file
+	i := 0
+	var row uint64
+	for _, to := range [...]*uint64{&f.eventStart, &row, &f.eventEnd, &f.txID} {
+		if *to, i, ok = leadingUint(rest, i); !ok || i == len(rest) || rest[i] != ':' {
+			return f, false
+		}
+		i++
+	}
+	behind := i + len(file)
+	if len(file) == 0 || row > 1<<32-1 || behind >= len(rest) || string(rest[i:behind]) != string(file) || rest[behind] != ':' {
+		return f, false
+	}
+	f.row = uint32(row)
+	f.tableMap, ok = parseUint(rest[behind+1:])
+	return f, ok
+}
+
+// cutColons cuts s around the colon that has the given number of others before it.
+func cutColons[T string | []byte](s T, before int) (head, tail T) {
+	for i := range len(s) {
+		if s[i] != ':' {
+			continue
+		}
+		if before == 0 {
+			return s[:i], s[i+1:]
+		}
+		before--
+	}
+	return s, s[len(s):]
 }
 
 // FileNumber is the number in a binlog file's name: 42 for mysql-bin.000042.
 func FileNumber(file string) (uint64, error) {
-	n, err := strconv.ParseUint(file[strings.LastIndexByte(file, '.')+1:], 10, 64)
-	if err != nil {
+	n, ok := fileNumber(file)
+	if !ok {
 		return 0, fmt.Errorf("binlog file %q does not end in a number", file)
 	}
 	return n, nil
+}
+
+func fileNumber[T string | []byte](file T) (uint64, bool) {
+	i := len(file)
+	for i > 0 && file[i-1] != '.' {
+		i--
+	}
+	return parseUint(file[i:])
 }
 
 // Position orders the changes of one source epoch and tells each from all others. It is what readers drop repeated
@@ -101,9 +130,13 @@ func (p Place) Position(op Operation) (Position, error) {
 	if err != nil {
 		return Position{}, err
 	}
-	pos := Position{FileNumber: n, EventStart: p.EventStart, Row: p.Row}
+	return position(n, p.EventStart, p.Row, op), nil
+}
+
+func position(file, eventStart uint64, row uint32, op Operation) Position {
+	p := Position{FileNumber: file, EventStart: eventStart, Row: row}
 	if op == Insert {
-		pos.Half = 1
+		p.Half = 1
 	}
-	return pos, nil
+	return p
 }

@@ -226,6 +226,8 @@ func checkHeader(t *rapid.T, p *Plan, op Operation, r [][]byte, s *Stamp, b []by
 			t.Fatalf("position %+v, want %+v, %v", position, wantPosition, err)
 		}
 	}
+	mark, markErr := ParseMark(b)
+	checkMark(t, &got, nil, mark, markErr)
 	if got != want {
 		t.Fatalf("header %+v\nwant   %+v\nof %s", got, want, b)
 	}

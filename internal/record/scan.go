@@ -134,3 +134,68 @@ func keyIs(key []byte, name string) bool {
 	}
 	return string(appendText(nil, inside)) == name
 }
+
+// plainString returns the index behind the string that begins at data[i], if it is one without escapes.
+func plainString(data []byte, i int) (int, bool) {
+	if data[i] != '"' {
+		return i, false
+	}
+	n := bytes.IndexByte(data[i+1:], '"')
+	if n < 0 || bytes.IndexByte(data[i+1:i+1+n], '\\') >= 0 {
+		return i, false
+	}
+	return i + n + 2, true
+}
+
+// lastBrace is bytes.LastIndexByte for the opening brace. It looks forwards through the record's tail, where there are
+// few, since that is much faster.
+func lastBrace(data []byte) int {
+	const tail, few = 768, 4
+	last := max(0, len(data)-tail) - 1
+	for range few {
+		n := bytes.IndexByte(data[last+1:], '{')
+		if n < 0 {
+			if last >= 0 && data[last] == '{' {
+				return last
+			}
+			break
+		}
+		last += n + 1
+	}
+	return bytes.LastIndexByte(data, '{')
+}
+
+// leadingUint reads the whole number of 64 bits that begins at data[i], and returns the index behind it.
+func leadingUint[T string | []byte](data T, i int) (n uint64, end int, ok bool) {
+	const safe = 19 // digits that cannot overflow
+	for end = i; end < len(data); end++ {
+		d := uint64(data[end] - '0')
+		if d > 9 {
+			break
+		}
+		if end-i >= safe && (end-i > safe || n > (1<<64-1)/10 || n*10 > 1<<64-1-d) {
+			return 0, end, false
+		}
+		n = n*10 + d
+	}
+	return n, end, end > i
+}
+
+// parseUint reads a number that is nothing but decimal digits and fits 64 bits.
+func parseUint[T string | []byte](s T) (uint64, bool) {
+	n, end, ok := leadingUint(s, 0)
+	if !ok || end < len(s) {
+		return 0, false
+	}
+	return n, true
+}
+
+// trailingUint reads the whole number that ends data, and returns the index where it begins.
+func trailingUint(data []byte) (n uint64, start int, ok bool) {
+	start = len(data)
+	for start > 0 && data[start-1]-'0' <= 9 {
+		start--
+	}
+	n, ok = parseUint(data[start:])
+	return n, start, ok
+}
