@@ -34,8 +34,8 @@ func (f Format) appendMember(dst []byte, depth int, more bool, name, value strin
 	return appendString(f.appendKey(dst, depth, more, name), value)
 }
 
-// appendClose ends an object whose members stand at depth+1. An empty one is not closed on its own line's end:
-// cJSON breaks the line there, too.
+// appendClose ends an object whose members stand at depth+1. As in cJSON its brace begins a line, even if the object
+// is empty.
 func (f Format) appendClose(dst []byte, depth int) []byte {
 	return append(f.appendBreak(dst, depth), '}')
 }
