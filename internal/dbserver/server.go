@@ -26,8 +26,9 @@ const Host = "127.0.0.1"
 const User = "root"
 
 const (
-	startTimeout = 90 * time.Second
-	stopGrace    = 30 * time.Second
+	startTimeout   = 90 * time.Second
+	stopGrace      = 30 * time.Second
+	connectTimeout = 10 * time.Second
 )
 
 // Options are what callers may want to differ. The zero value is a MySQL server with row images, GTIDs and a
@@ -242,7 +243,21 @@ func (s *Server) LogFile() string { return filepath.Join(s.Dir, "server.log") }
 
 // Connect opens a connection as the administrator; the caller closes it. database may be empty.
 func (s *Server) Connect(ctx context.Context, database string) (*client.Conn, error) {
-	conn, err := client.ConnectWithContext(ctx, s.Addr(), User, "", database, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	// The client library heeds ctx while it dials, but not in the handshake, which a frozen server never ends.
+	var undo []func() bool
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil {
+			undo = append(undo, context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }))
+		}
+		return c, err
+	}
+	conn, err := client.ConnectWithDialer(ctx, "tcp", s.Addr(), User, "", database, dial)
+	for _, stop := range undo {
+		stop()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s at %s: %w", s.Program.Flavor, s.Addr(), err)
 	}

@@ -74,7 +74,7 @@ func TestServersHaveTheirOwnIdentity(t *testing.T) {
 	}
 }
 
-func TestDatabaseDoesNotHaltWhenPaused(t *testing.T) {
+func TestPausedServerDoesNotAnswerUntilResumed(t *testing.T) {
 	t.Parallel()
 	s := MariaDB(t)
 	if err := s.Pause(); err != nil {
