@@ -9,9 +9,12 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 )
 
-// exceptionsTable is the control table whose creation DMS announces when a task begins to capture changes. Consumers
-// of DMS streams know to pass over it.
-const exceptionsTable = "awsdms_apply_exceptions"
+// exceptionsTable announces the control table that DMS makes when a task begins to capture changes. Consumers of DMS
+// streams know to pass over it.
+func exceptionsTable() record.Control {
+	t := record.ExceptionsTable()
+	return record.Control{Operation: record.CreateTable, Schema: t.Schema, Table: t.Name, Definition: t}
+}
 
 // eachShard is what puts a record into every shard and waits until all have it.
 type eachShard interface {
@@ -20,7 +23,8 @@ type eachShard interface {
 
 // fence puts a control record of our own term into every shard.
 func (e *emitter) fence(ctx context.Context, out eachShard) error {
-	c := record.Control{Operation: record.CreateTable, Table: exceptionsTable, Time: time.Now(), Term: e.term}
+	c := exceptionsTable()
+	c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
 	if err := out.EachShard(ctx, record.AppendControl(nil, c, e.records)); err != nil {
 		return fmt.Errorf("announce the new writer in every shard: %w", err)
 	}
@@ -34,7 +38,7 @@ func (e *emitter) announceStart(ctx context.Context, done *atomic.Bool, tables [
 	ack.open.Store(1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	controls := []record.Control{{Operation: record.CreateTable, Table: exceptionsTable}}
+	controls := []record.Control{exceptionsTable()}
 	for _, t := range tables {
 		controls = append(controls, record.Control{Operation: record.CreateTable, Schema: t.Schema, Table: t.Table})
 	}

@@ -63,7 +63,7 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) err
 			return err
 		}
 	}
-	stamp := record.Stamp{Time: time.Now(), Term: e.term, Epoch: e.epoch}
+	stamp := record.Stamp{Time: time.Now(), Term: e.term, Epoch: e.epoch, Memo: &e.memo}
 	var rows uint64
 	for row := range p.Rows() {
 		if e.rowKey, err = plan.AppendRowKey(e.rowKey[:0], row); err != nil {
@@ -112,7 +112,7 @@ type countedAck interface {
 
 // control puts a control record. Called with mu held.
 func (e *emitter) control(ctx context.Context, c record.Control, ack countedAck) error {
-	c.Time, c.Term = time.Now(), e.term
+	c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
 	e.buf = record.AppendControl(e.buf[:0], c, e.records)
 	ack.add()
 	return e.out.Put(ctx, kinesisout.Record{Key: []byte(c.PartitionKey(e.records)), Data: e.buf, Ack: ack})

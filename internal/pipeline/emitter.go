@@ -53,6 +53,7 @@ type emitter struct {
 	plans   map[schema.Codec]*record.Plan
 	windows map[tableID]*window
 	waiting []positionWaiter
+	memo    record.Memo
 	buf     []byte
 	key     []byte
 	rowKey  []byte
@@ -125,7 +126,7 @@ func (e *emitter) Rows(ctx context.Context, rows *binlog.Rows) error {
 		moment: e.now(),
 		stamp: record.Stamp{
 			Time: time.Now(), Tx: &e.tx.tx, PrevTxID: e.prevTx, PrevTxRecordID: e.prevRec,
-			Term: e.term, Epoch: e.epoch,
+			Term: e.term, Epoch: e.epoch, Memo: &e.memo,
 		},
 	}
 	e.metrics.read(e.tx.tx.CommitTime)
@@ -288,7 +289,11 @@ func (e *emitter) plan(t *schema.Table, codec schema.Codec) (*record.Plan, error
 	if p := e.plans[codec]; p != nil {
 		return p, nil
 	}
-	p, err := record.NewPlan(t, codec, e.records)
+	options := e.records
+	if key, ok := e.rules.PartitionKey(t.Schema, t.Name); ok {
+		options.PartitionKeyType, options.PartitionKeyConstant, options.PartitionKeyName = key.Type, key.Constant, key.Name
+	}
+	p, err := record.NewPlan(t, codec, options)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.FullName(), err)
 	}

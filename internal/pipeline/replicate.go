@@ -16,6 +16,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
@@ -36,6 +37,7 @@ const (
 type Rules interface {
 	Selected(schema, table string) bool
 	LoadOrder(schema, table string) int
+	PartitionKey(schema, table string) (mapping.PartitionKey, bool) // where a rule sets the table's own
 }
 
 // ReplicateConfig holds what Replicate needs.
@@ -265,7 +267,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	s.writer = kinesisout.New(out)
 	s.emitter = &emitter{
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records, rendered: r.cfg.Rendered,
-		server: s.server, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
+		server: s.server, rules: r.cfg.Rules, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
 		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
 		at: s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),

@@ -1,0 +1,280 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
+	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
+)
+
+func TestMain(m *testing.M) { testservers.Main(m) }
+
+// inSchema selects the tables of one schema.
+type inSchema string
+
+func (s inSchema) Selected(schema, _ string) bool     { return schema == string(s) }
+func (s inSchema) LoadOrder(schema, table string) int { return 0 }
+func (s inSchema) PartitionKey(_, _ string) (mapping.PartitionKey, bool) {
+	return mapping.PartitionKey{}, false
+}
+
+// bench is a real source, an embedded stream and a checkpoint store.
+type bench struct {
+	t     *testing.T
+	db    *testservers.MySQLServer
+	name  string
+	store *checkpoint.FileStore
+	api   *kinesis.Client
+}
+
+func newBench(t *testing.T, db *testservers.MySQLServer) *bench {
+	t.Helper()
+	store, err := checkpoint.OpenFile(t.TempDir())
+	must(t, err)
+	node, err := localstream.New(localstream.Config{Dir: t.TempDir(), Stream: "tickets", Shards: 2, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	b := &bench{t: t, db: db, name: db.Database(t), store: store}
+	b.background(node.Run)
+	http := node.HTTPClient()
+	t.Cleanup(http.CloseIdleConnections)
+	b.api = kinesis.New(kinesis.Options{
+		Region: "eu-west-1", BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: http, Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("embedded", "embedded", ""),
+	})
+	return b
+}
+
+// background runs f until the returned function, or the test's end, stops it.
+func (b *bench) background(f func(context.Context) error) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	ended := false
+	stop = func() error {
+		if ended {
+			return nil
+		}
+		ended = true
+		cancel()
+		return <-done
+	}
+	b.t.Cleanup(func() {
+		if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
+			b.t.Error(err)
+		}
+	})
+	return stop
+}
+
+func (b *bench) config(m Migration) ReplicateConfig {
+	return ReplicateConfig{
+		Task: "tickets", Migration: m, ServerID: 4711, Rules: inSchema(b.name), Deduplicate: true,
+		Source:  source.Config{Host: "127.0.0.1", Port: b.db.Port16(), User: "root", TLS: source.TLSDisabled},
+		Records: record.DefaultOptions("tickets"), Stream: kinesisout.Config{API: b.api, StreamName: "tickets"},
+		Store: b.store, SaveEvery: 20 * time.Millisecond, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	}
+}
+
+// summary is a record in short: operation, table, id and value.
+type summary struct {
+	Operation, Table string
+	ID, Value        string
+}
+
+// stream is what the stream holds, shard by shard.
+func (b *bench) stream() (all []summary, headers []record.Header) {
+	b.t.Helper()
+	for _, shard := range []string{"shardId-000000000000", "shardId-000000000001"} {
+		it, err := b.api.GetShardIterator(b.t.Context(), &kinesis.GetShardIteratorInput{
+			StreamName: aws.String("tickets"), ShardId: aws.String(shard), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+		})
+		must(b.t, err)
+		for next := it.ShardIterator; ; {
+			out, err := b.api.GetRecords(b.t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
+			must(b.t, err)
+			for _, r := range out.Records {
+				h, err := record.Parse(r.Data)
+				must(b.t, err)
+				var doc struct{ Data map[string]any }
+				d := json.NewDecoder(strings.NewReader(string(r.Data)))
+				d.UseNumber()
+				must(b.t, d.Decode(&doc))
+				s := summary{Operation: h.Operation, Table: h.Table}
+				if doc.Data != nil {
+					s.ID, s.Value = fmt.Sprint(doc.Data["id"]), fmt.Sprint(doc.Data["v"])
+				}
+				all, headers = append(all, s), append(headers, h)
+			}
+			if next = out.NextShardIterator; len(out.Records) == 0 {
+				break
+			}
+		}
+	}
+	return all, headers
+}
+
+// awaitStream waits until the stream holds n records of data.
+func (b *bench) awaitStream(n int) []summary {
+	b.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		all, _ := b.stream()
+		data := slices.DeleteFunc(all, func(s summary) bool { return s.ID == "" })
+		if len(data) >= n || time.Now().After(deadline) {
+			if len(data) != n {
+				b.t.Fatalf("%d records of data, want %d: %v", len(data), n, data)
+			}
+			return data
+		}
+		time.Sleep(10 * time.Millisecond) // the records come from a server
+	}
+}
+
+func count(all []summary, want summary) (n int) {
+	for _, s := range all {
+		if s == want {
+			n++
+		}
+	}
+	return n
+}
+
+func onBoth(t *testing.T, f func(t *testing.T, db *testservers.MySQLServer)) {
+	t.Run("mysql", func(t *testing.T) { f(t, testservers.SharedMySQL(t)) })
+	t.Run("mariadb", func(t *testing.T) { f(t, testservers.SharedMariaDB(t)) })
+}
+
+func TestReplicateLoadsAndFollows(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		table := "`" + b.name + "`.ticket"
+		db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO "+table+" VALUES (1,'a'),(2,'b')")
+		r := NewReplicate(b.config(FullLoadAndCDC))
+		stop := b.background(r.Run)
+		b.awaitStream(2)
+		db.MustExec(t, "INSERT INTO "+table+" VALUES (3,'c')", "UPDATE "+table+" SET v = 'B' WHERE id = 2",
+			"UPDATE "+table+" SET id = 10 WHERE id = 1", "DELETE FROM "+table+" WHERE id = 3")
+		got := b.awaitStream(2 + 5)
+		for _, want := range []summary{
+			{"load", "ticket", "1", "a"}, {"load", "ticket", "2", "b"}, {"insert", "ticket", "3", "c"}, {"update", "ticket", "2", "B"},
+			{"delete", "ticket", "1", "a"}, {"insert", "ticket", "10", "a"}, {"delete", "ticket", "3", "c"},
+		} {
+			if n := count(got, want); n != 1 {
+				t.Errorf("%d× %v in %v", n, want, got)
+			}
+		}
+		if !r.Ready() {
+			t.Error("not ready while it works")
+		}
+		if err := stop(); err != nil {
+			t.Errorf("a clean stop: %v", err)
+		}
+
+		// A second process goes on where the first one stopped, and sends nothing again.
+		db.MustExec(t, "INSERT INTO "+table+" VALUES (4,'d')")
+		stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+		if got := b.awaitStream(8); count(got, summary{"insert", "ticket", "4", "d"}) != 1 {
+			t.Errorf("after the restart: %v", got)
+		}
+		must(t, stop())
+
+		all, headers := b.stream()
+		terms := map[uint64]bool{}
+		for i, h := range headers {
+			terms[h.Term] = true
+			if h.RecordType == "data" && h.Operation != "load" && (h.TxID == 0 || h.RecordID == 0 || h.StreamPosition == "" || h.Epoch == 0) {
+				t.Errorf("change %v lacks transaction details: %+v", all[i], h)
+			}
+			if h.Term == 0 {
+				t.Errorf("record %v carries no term", all[i])
+			}
+		}
+		if len(terms) != 2 {
+			t.Errorf("terms %v, want those of two processes", terms)
+		}
+		if n := count(all, summary{Operation: "drop-table", Table: "ticket"}); n != 1 {
+			t.Errorf("%d× drop-table, want once before the load", n)
+		}
+	})
+}
+
+func TestReplicateFullLoadAlone(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		table := "`" + b.name + "`.ticket"
+		db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v LONGTEXT)")
+		const rows = 40 // of 100 kB: several chunks
+		for i := range rows {
+			db.MustExec(t, fmt.Sprintf("INSERT INTO %s VALUES (%d, REPEAT('x', 100000))", table, i))
+		}
+		must(t, NewReplicate(b.config(FullLoad)).Run(t.Context()))
+		b.awaitStream(rows)
+		must(t, NewReplicate(b.config(FullLoad)).Run(t.Context())) // nothing is left to do
+		b.awaitStream(rows)
+	})
+}
+
+func TestReplicateChangesAlone(t *testing.T) {
+	db := testservers.SharedMySQL(t)
+	b := newBench(t, db)
+	table := "`" + b.name + "`.ticket"
+	db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO "+table+" VALUES (1,'a')")
+	at := db.MustQuery(t, "SHOW BINARY LOG STATUS")[0]
+	db.MustExec(t, "INSERT INTO "+table+" VALUES (2,'b')")
+	cfg := b.config(CDC)
+	cfg.Start = at[0] + ":" + at[1]
+	stop := b.background(NewReplicate(cfg).Run)
+	got := b.awaitStream(1)
+	must(t, stop())
+	if got[0] != (summary{"insert", "ticket", "2", "b"}) {
+		t.Errorf("got %v", got)
+	}
+	all, _ := b.stream()
+	if n := count(all, summary{Operation: "create-table", Table: "ticket"}); n != 1 {
+		t.Errorf("create-table announced %d times, want once", n)
+	}
+}
+
+func TestReplicateStopsAtItsStopPosition(t *testing.T) {
+	db := testservers.SharedMySQL(t)
+	b := newBench(t, db)
+	table := "`" + b.name + "`.ticket"
+	db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20))")
+	at := db.MustQuery(t, "SHOW BINARY LOG STATUS")[0]
+	db.MustExec(t, "INSERT INTO "+table+" VALUES (1,'a')")
+	cfg := b.config(CDC)
+	cfg.Start, cfg.Stop = at[0]+":"+at[1], time.Now().Add(time.Second)
+	must(t, NewReplicate(cfg).Run(t.Context())) // an idle source reaches it by its clock
+	b.awaitStream(1)
+}
+
+func TestASecondReplicateIsRefused(t *testing.T) {
+	db := testservers.SharedMySQL(t)
+	b := newBench(t, db)
+	db.MustExec(t, "CREATE TABLE `"+b.name+"`.ticket (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO `"+b.name+"`.ticket VALUES (1,'a')")
+	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	b.awaitStream(1)
+	err := NewReplicate(b.config(FullLoadAndCDC)).Run(t.Context())
+	if locked, ok := errors.AsType[*checkpoint.LockedError](err); !ok || locked.PID == 0 {
+		t.Errorf("err = %v, want one that names the process that holds the store", err)
+	}
+	must(t, stop())
+}
