@@ -122,10 +122,17 @@ const errDumpFailed = 1236 // ER_SOURCE_FATAL_ERROR_READING_BINLOG: many causes,
 // dumpRefused turns the server's answer to a dump command into an error with a cure. What is returned as it came is worth
 // another attempt.
 func dumpRefused(my *mysql.MyError) error {
-	if my.Code != errDumpFailed {
-		return &source.Error{Step: "read the binary log", Err: my, Hint: source.Hint(my)}
-	}
 	text := strings.ToLower(my.Message)
+	if strings.Contains(text, "same server_uuid/server_id") { // with a code of its own on MariaDB
+		return &PositionError{Detail: my.Message, Hint: "give every reader and replica of this server a server id of its own", Err: ErrReplaced}
+	}
+	if my.Code != errDumpFailed {
+		hint := source.Hint(my)
+		if my.Code == mysql.ER_ACCESS_DENIED_ERROR { // we are logged in: it is a privilege that is missing
+			hint = source.Hint(&mysql.MyError{Code: mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR})
+		}
+		return &source.Error{Step: "read the binary log", Err: my, Hint: hint}
+	}
 	has := func(parts ...string) bool {
 		for _, p := range parts {
 			if strings.Contains(text, p) {
@@ -139,8 +146,6 @@ func dumpRefused(my *mysql.MyError) error {
 		return &PositionError{Detail: my.Message, Hint: hintPurged, Err: ErrPurged}
 	case has("more gtids than", "position > file size", "impossible position", "is not in the master's binlog", "diverged"):
 		return &PositionError{Detail: my.Message, Hint: hintAhead, Err: ErrAhead}
-	case has("same server_uuid/server_id"):
-		return &PositionError{Detail: my.Message, Hint: "give every reader and replica of this server a server id of its own", Err: ErrReplaced}
 	case has("max_allowed_packet"):
 		return &PositionError{Detail: my.Message, Hint: "raise max_allowed_packet on the source", Err: my}
 	}

@@ -47,6 +47,8 @@ type Reader struct {
 	cfg     Config
 	metrics *metrics
 	catalog catalog
+	silence time.Duration // how long the server may say nothing
+	onReady func(n int)   // for tests: the n-th connection begins to send
 }
 
 // New makes a Reader. It does no I/O.
@@ -55,7 +57,9 @@ func New(cfg Config) *Reader {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Reader{cfg: cfg, metrics: newMetrics(cfg.Registerer), catalog: catalog{cfg: cfg}}
+	return &Reader{
+		cfg: cfg, metrics: newMetrics(cfg.Registerer), catalog: catalog{cfg: cfg}, silence: readTimeout(cfg.Heartbeat), onReady: func(int) {},
+	}
 }
 
 // progress is what of the log has been handed over. It outlives connections.
@@ -86,10 +90,11 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 	defer r.metrics.connected.Set(0)
 
 	log := r.cfg.Logger
-	connected, lost := false, false
+	connected, lost := 0, false
 	for wait := firstPause; ; {
 		err := r.readOnce(ctx, p, tabs, func() {
-			connected = true
+			connected++
+			r.onReady(connected)
 			if lost {
 				log.Info("reading the binary log again", "file", p.boundary.File, "offset", p.boundary.Offset)
 			}
@@ -102,7 +107,7 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 		if h, ok := errors.AsType[*handlerError](err); ok {
 			return h.err
 		}
-		if final(err, connected) {
+		if final(err, connected > 0) {
 			return err
 		}
 		if p.moved {

@@ -254,7 +254,11 @@ func (b *bench) want(r *recorder, err error, lines ...string) {
 
 // common are the tests that every kind of server has to pass.
 var common = map[string]func(t *testing.T, s *testservers.MySQLServer){
-	"changes": testChanges,
+	"changes":            testChanges,
+	"resume":             testResume,
+	"killed connection":  testKilledConnection,
+	"same server id":     testSameServerID,
+	"refusal and cancel": testRefusalAndCancel,
 }
 
 func runCommon(t *testing.T, s *testservers.MySQLServer) {

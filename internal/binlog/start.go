@@ -106,7 +106,7 @@ func checkSet(ctx context.Context, conn *client.Conn, pos source.Position, set *
 
 // catchUpTimeout is how long a server may take to have executed what it has already sent: more than a semi-synchronous
 // source waits for its replicas by default.
-const catchUpTimeout = 20 * time.Second
+var catchUpTimeout = 20 * time.Second
 
 // sleep waits for d or until ctx is done, and reports why it returned early.
 func sleep(ctx context.Context, d time.Duration) error {

@@ -71,7 +71,7 @@ func (s *stream) run(ctx context.Context, ready func()) error {
 			return s.fail(event{}, fmt.Errorf("%w: a packet begins with % x", ErrCorrupt, data[:min(len(data), 8)]))
 		}
 		if first {
-			s.packets.SetTimeout(readTimeout(s.r.cfg.Heartbeat))
+			s.packets.SetTimeout(s.r.silence)
 			ready()
 		}
 		if err := s.take(ctx, data[1:]); err != nil {
