@@ -1,0 +1,28 @@
+package kinesisin
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what is read.
+type Metrics struct {
+	Records   prometheus.Counter
+	Bytes     prometheus.Counter
+	Throttled *prometheus.CounterVec // by shard
+	Failed    prometheus.Counter
+}
+
+// NewMetrics makes the metrics and registers them, unless r is nil.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	opts := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: "binlogstreamer", Name: name, Help: help}
+	}
+	m := &Metrics{
+		Records:   prometheus.NewCounter(opts("read_records_total", "Kinesis records read.")),
+		Bytes:     prometheus.NewCounter(opts("read_bytes_total", "Bytes of Kinesis records read.")),
+		Throttled: prometheus.NewCounterVec(opts("read_throttled_total", "Reading calls that Kinesis throttled."), []string{"shard"}),
+		Failed:    prometheus.NewCounter(opts("read_calls_failed_total", "Calls for reading that failed and were repeated, apart from throttled ones.")),
+	}
+	if r != nil {
+		r.MustRegister(m.Records, m.Bytes, m.Throttled, m.Failed)
+	}
+	return m
+}
