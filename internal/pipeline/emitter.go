@@ -12,6 +12,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
@@ -34,7 +35,7 @@ type emitter struct {
 	term     uint64 // 0: records carry no term
 	epoch    uint64
 	server   source.Server
-	rules    Rules
+	rules    *mapping.Rules
 	stop     stopRule
 	progress *progress
 	metrics  *replicateMetrics

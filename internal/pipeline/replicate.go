@@ -33,20 +33,13 @@ const (
 	FullLoadAndCDC Migration = "full-load-and-cdc"
 )
 
-// Rules says which tables a task takes.
-type Rules interface {
-	Selected(schema, table string) bool
-	LoadOrder(schema, table string) int
-	PartitionKey(schema, table string) (mapping.PartitionKey, bool) // where a rule sets the table's own
-}
-
 // ReplicateConfig holds what Replicate needs.
 type ReplicateConfig struct {
 	Task        string
 	Migration   Migration
 	Source      source.Config
 	ServerID    uint32
-	Rules       Rules
+	Rules       *mapping.Rules
 	Records     record.Options
 	Rendered    schema.Options
 	Deduplicate bool              // stamp records so that readers can drop what is sent twice
@@ -120,6 +113,7 @@ func ended(err error) error {
 // session is one run with all its parts.
 type session struct {
 	server   source.Server
+	rules    *mapping.Rules
 	state    *stateFile
 	from     source.Position
 	tracker  *checkpoint.Tracker[boundary, changeAt]
@@ -142,7 +136,10 @@ func (r *Replicate) prepare(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 	}
-	s := &session{server: server}
+	s := &session{server: server, rules: r.cfg.Rules}
+	if server.LowerCaseTables != 0 {
+		s.rules = s.rules.CaseInsensitive()
+	}
 	if s.state, err = openState(ctx, r.cfg.Store, r.cfg.Task, time.Now()); err != nil {
 		return nil, err
 	}
@@ -224,7 +221,13 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 	}
 	selected := 0
 	for _, t := range tables {
-		if !r.cfg.Rules.Selected(t.Schema, t.Name) {
+		if t.View {
+			if s.rules.SelectedView(t.Schema, t.Name) {
+				return fmt.Errorf("view %s.%s is selected by the table mappings; views cannot be loaded yet: exclude it, or use table-type table", t.Schema, t.Name)
+			}
+			continue
+		}
+		if !s.rules.Selected(t.Schema, t.Name) {
 			continue
 		}
 		selected++
@@ -241,7 +244,7 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 		return errors.New("no table of the source is selected by the table mappings (or the user may not see them); check the schema and table names, which are case-sensitive, and GRANT SELECT")
 	}
 	slices.SortStableFunc(s.jobs, func(a, b snapshot.Job) int {
-		return r.cfg.Rules.LoadOrder(b.Schema, b.Table) - r.cfg.Rules.LoadOrder(a.Schema, a.Table)
+		return s.rules.LoadOrder(b.Schema, b.Table) - s.rules.LoadOrder(a.Schema, a.Table)
 	})
 	return nil
 }
@@ -267,7 +270,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	s.writer = kinesisout.New(out)
 	s.emitter = &emitter{
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records, rendered: r.cfg.Rendered,
-		server: s.server, rules: r.cfg.Rules, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
+		server: s.server, rules: s.rules, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
 		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
 		at: s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
@@ -316,7 +319,7 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 	}
 	reader := binlog.New(binlog.Config{
 		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.emitter,
-		Selected: r.cfg.Rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
+		Selected: s.rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
 	})
 	return reader.Run(ctx, s.from)
 }

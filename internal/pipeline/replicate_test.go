@@ -29,12 +29,12 @@ import (
 func TestMain(m *testing.M) { testservers.Main(m) }
 
 // inSchema selects the tables of one schema.
-type inSchema string
-
-func (s inSchema) Selected(schema, _ string) bool     { return schema == string(s) }
-func (s inSchema) LoadOrder(schema, table string) int { return 0 }
-func (s inSchema) PartitionKey(_, _ string) (mapping.PartitionKey, bool) {
-	return mapping.PartitionKey{}, false
+func inSchema(t *testing.T, name string) *mapping.Rules {
+	t.Helper()
+	rules, err := mapping.Parse(fmt.Appendf(nil, `{"rules":[{"rule-type":"selection","rule-id":"1","rule-name":"1",
+		"object-locator":{"schema-name":%q,"table-name":"%%"},"rule-action":"include"}]}`, name))
+	must(t, err)
+	return rules
 }
 
 // bench is a real source, an embedded stream and a checkpoint store.
@@ -87,7 +87,7 @@ func (b *bench) background(f func(context.Context) error) (stop func() error) {
 
 func (b *bench) config(m Migration) ReplicateConfig {
 	return ReplicateConfig{
-		Task: "tickets", Migration: m, ServerID: 4711, Rules: inSchema(b.name), Deduplicate: true,
+		Task: "tickets", Migration: m, ServerID: 4711, Rules: inSchema(b.t, b.name), Deduplicate: true,
 		Source:  source.Config{Host: "127.0.0.1", Port: b.db.Port16(), User: "root", TLS: source.TLSDisabled},
 		Records: record.DefaultOptions("tickets"), Stream: kinesisout.Config{API: b.api, StreamName: "tickets"},
 		Store: b.store, SaveEvery: 20 * time.Millisecond, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),

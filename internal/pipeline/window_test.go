@@ -77,7 +77,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	out := &fakeStream{t: t}
 	e := &emitter{
 		out: out, records: record.DefaultOptions("sim"), progress: newProgress(nil), metrics: newReplicateMetrics(nil),
-		log: slog.New(slog.DiscardHandler), started: time.Now(), streams: true, reached: func() {}, rules: inSchema("shop"), term: 1, epoch: 1,
+		log: slog.New(slog.DiscardHandler), started: time.Now(), streams: true, reached: func() {}, rules: inSchema(t, "shop"), term: 1, epoch: 1,
 		tracker: checkpoint.NewTracker[boundary, changeAt](1<<10, boundary{}, foldBoundary(source.MySQL)),
 		plans:   make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
 		at: source.Position{File: "bin.000001", Offset: 0},
