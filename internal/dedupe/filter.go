@@ -71,23 +71,23 @@ func (f *Filter) Term() uint64 { return f.term }
 
 // Check judges the next record of the shard and takes it into account. data is not kept.
 func (f *Filter) Check(data []byte) Verdict {
-	h, err := record.Parse(data)
-	if err != nil || h.Term == 0 {
+	mark, err := record.ParseMark(data)
+	if err != nil || mark.Term == 0 {
 		return Keep // not ours: it takes no part in this
 	}
-	return f.check(&h)
+	return f.check(&mark)
 }
 
-func (f *Filter) check(h *record.Header) Verdict {
-	if h.Term < f.term {
+func (f *Filter) check(m *record.Mark) Verdict {
+	if m.Term < f.term {
 		return OldTerm
 	}
-	f.term = h.Term
-	if h.Epoch > f.epoch {
-		f.begin(h.Epoch)
+	f.term = m.Term
+	if m.Epoch > f.epoch {
+		f.begin(m.Epoch)
 	}
-	at, ok := positionOf(h)
-	if !ok || h.Epoch < f.epoch {
+	at, ok := pack(m)
+	if !ok || m.Epoch < f.epoch {
 		return Keep // loads and control records have no position; one of another epoch cannot be compared
 	}
 	switch {
@@ -96,7 +96,7 @@ func (f *Filter) check(h *record.Header) Verdict {
 	case f.set.below(at):
 		return BelowWindow
 	}
-	id := f.names.pair(h.GTID, h.RecordID)
+	id := f.names.pair(m.GTID, m.RecordID)
 	f.set.add(member{at, id})
 	if f.storedBefore(id) {
 		return OtherEpoch

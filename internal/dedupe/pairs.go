@@ -3,7 +3,6 @@ package dedupe
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // pair tells a change from all others whatever server its coordinates are of: the transaction's GTID and the change's
@@ -44,8 +43,8 @@ func newNames() *names { return &names{index: map[string]uint64{"": 0}, list: []
 
 // pair splits a GTID; without one there is no pair. A number that is too large for its field, or that has leading
 // zeros, becomes part of the name, so two GTIDs never give one pair.
-func (n *names) pair(gtid string, id uint64) pair {
-	if gtid == "" {
+func (n *names) pair(gtid []byte, id uint64) pair {
+	if len(gtid) == 0 {
 		return pair{}
 	}
 	cut, number, unit := len(gtid), uint64(0), uint64(1)
@@ -66,17 +65,16 @@ func (n *names) pair(gtid string, id uint64) pair {
 
 // intern gives a name its number. There are as many names as servers, so running out of numbers means that the GTIDs
 // are made up; such changes then have no pair.
-func (n *names) intern(name string) (uint64, bool) {
-	if i, ok := n.index[name]; ok {
+func (n *names) intern(name []byte) (uint64, bool) {
+	if i, ok := n.index[string(name)]; ok {
 		return i, true
 	}
 	if len(n.list) == maxNames {
 		return 0, false
 	}
 	i := uint64(len(n.list))
-	name = strings.Clone(name)
-	n.index[name] = i
-	n.list = append(n.list, name)
+	n.list = append(n.list, string(name))
+	n.index[n.list[i]] = i
 	return i, true
 }
 
@@ -84,7 +82,7 @@ func (n *names) intern(name string) (uint64, bool) {
 func (n *names) adopt(other *names) func([]pair) []pair {
 	to := make([]uint64, len(other.list))
 	for i, name := range other.list {
-		to[i], _ = n.intern(name)
+		to[i], _ = n.intern([]byte(name))
 	}
 	return func(list []pair) []pair {
 		moved := make([]pair, len(list))

@@ -17,13 +17,10 @@ func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.hi, q.hi), cmp.Compare(p.lo, q.lo))
 }
 
-// positionOf packs a change's position. A record without one, or with one that no binlog can have, has none.
-func positionOf(h *record.Header) (position, bool) {
-	if h.StreamPosition == "" || h.Op() == 0 || h.Op() == record.Load {
-		return position{}, false
-	}
-	p, err := h.Position()
-	if err != nil || p.FileNumber >= 1<<32 || p.Row >= 1<<31 {
+// pack gives a change's position. A record without one, or with one that no binlog can have, has none.
+func pack(m *record.Mark) (position, bool) {
+	p := m.Position
+	if !m.Placed || p.FileNumber >= 1<<32 || p.Row >= 1<<31 {
 		return position{}, false
 	}
 	return position{

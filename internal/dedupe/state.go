@@ -203,7 +203,7 @@ func (n *names) read(d *decoder) bool {
 	count := d.count(1)
 	for range count {
 		size := d.count(1)
-		if _, ok := n.intern(string(d.rest[:size])); !ok {
+		if _, ok := n.intern(d.rest[:size]); !ok {
 			return false
 		}
 		d.rest = d.rest[size:]
