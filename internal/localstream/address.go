@@ -1,6 +1,7 @@
 package localstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,7 +18,11 @@ const (
 	// dialPatience is how long a connection waits for a server to appear: longer than a take-over takes.
 	dialPatience = 15 * time.Second
 	dialPause    = 25 * time.Millisecond
+
+	addressSize = 128 // of address.json, more than any content needs
 )
+
+var errNobody = errors.New("no process serves it")
 
 // address is the content of address.json: where the process that holds the lock serves.
 type address struct {
@@ -27,12 +32,29 @@ type address struct {
 
 func (n *Node) addressPath() string { return filepath.Join(n.cfg.Dir, "address.json") }
 
+// writeAddress puts addr in the file; "" when nobody serves any more. The content always has the same length, so that
+// it can be overwritten where it stands when the disk is too full for a new file: an embedded stream must come back on
+// a full disk, since its own clean-up may be what frees it. A reader who sees a half of it tries again.
 func (n *Node) writeAddress(addr string) error {
 	b, err := json.Marshal(address{Address: addr, PID: os.Getpid()})
 	if err != nil {
 		return err
 	}
-	return replaceFile(n.addressPath(), append(b, '\n'))
+	b = append(b, bytes.Repeat([]byte(" "), max(0, addressSize-1-len(b)))...)
+	b = append(b, '\n')
+	err = replaceFile(n.addressPath(), b)
+	if err == nil {
+		return nil
+	}
+	f, inPlace := os.OpenFile(n.addressPath(), os.O_WRONLY, 0)
+	if inPlace == nil {
+		_, inPlace = f.WriteAt(b, 0)
+		inPlace = errors.Join(inPlace, f.Close())
+	}
+	if inPlace != nil {
+		return errors.Join(err, inPlace)
+	}
+	return nil
 }
 
 func (n *Node) readAddress() (address, error) {
@@ -43,6 +65,9 @@ func (n *Node) readAddress() (address, error) {
 	var a address
 	if err := json.Unmarshal(b, &a); err != nil {
 		return address{}, fmt.Errorf("%s: %w", n.addressPath(), err)
+	}
+	if a.Address == "" {
+		return a, errNobody
 	}
 	if err := checkLoopback(a.Address); err != nil {
 		return address{}, fmt.Errorf("%s: %w", n.addressPath(), err)
@@ -91,7 +116,7 @@ func (n *Node) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 			}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			err = errors.New("no process has served it yet")
+			err = errNobody
 		}
 		if pause(ctx, dialPause) != nil {
 			return nil, fmt.Errorf("connect to the embedded stream in %s: %w (is a process running that is configured with it?)", n.cfg.Dir, err)

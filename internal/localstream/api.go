@@ -21,8 +21,9 @@ const (
 	maxRetention    = 8760
 	minRecordKiB    = 1024
 	maxRecordKiB    = 10240
-	maxShards       = 1000 // ours: each shard is a file that is synced
-	maxStreams      = 1000 // ours
+	maxShards       = 1000   // ours: each shard is a file that is synced
+	maxShardsKept   = 10_000 // ours, with the closed ones: all stand in one file
+	maxStreams      = 1000   // ours
 	defaultPageSize = 1000
 )
 

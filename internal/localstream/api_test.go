@@ -343,6 +343,20 @@ func TestGate(t *testing.T) {
 	}
 }
 
+func TestClosedShardsAreBounded(t *testing.T) {
+	b := newBench(t)
+	b.must("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	kind, target := "", 1000
+	for n := 0; kind == "" && n < 20; n++ {
+		_, kind = b.call("UpdateShardCount", fmt.Sprintf(`{"StreamName":"s","TargetShardCount":%d,"ScalingType":"UNIFORM_SCALING"}`, target))
+		target = 1001 - target
+	}
+	if kind != "LimitExceededException" {
+		t.Errorf("many shards are answered with %q", kind)
+	}
+	b.put("AAAA")
+}
+
 func TestTooLargeRequests(t *testing.T) {
 	b := newBench(t)
 	b.must("CreateStream", `{"StreamName":"s","ShardCount":1}`)

@@ -209,14 +209,13 @@ func (n *Node) sweep(ctx context.Context, s *store) error {
 func (n *Node) stop(server *http.Server, unused *fresh) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
-	err := os.Remove(n.addressPath())
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	if err := n.writeAddress(""); err != nil { // clients find out by themselves, a little later
+		n.cfg.Logger.Warn("the address of the embedded stream could not be taken back", "error", err)
 	}
 	unused.close()
-	if e := server.Shutdown(ctx); e != nil {
-		n.cfg.Logger.Warn("requests were cut off at the end of the embedded stream", "error", e)
-		return errors.Join(err, server.Close())
+	if err := server.Shutdown(ctx); err != nil {
+		n.cfg.Logger.Warn("requests were cut off at the end of the embedded stream", "error", err)
+		return server.Close()
 	}
-	return err
+	return nil
 }

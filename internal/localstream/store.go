@@ -216,6 +216,10 @@ func (s *store) update(name string, fn func(*streamMeta) error) (err error) {
 	if err := fn(&m); err != nil {
 		return err
 	}
+	if len(m.Shards) > maxShardsKept && len(m.Shards) > len(old.shards) {
+		return fault("LimitExceededException", "Stream %s would have %d shards, open and closed; %d is the most. "+
+			"Closed ones go away at the end of the retention period.", name, len(m.Shards), maxShardsKept)
+	}
 	logs := map[int]*shardlog.Log{}
 	for _, sh := range old.shards {
 		logs[sh.meta.Number] = sh.log
@@ -283,62 +287,6 @@ func (s *store) settled() error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	return s.broken
-}
-
-// sweep removes what is past its stream's retention: segments, and closed shards.
-func (s *store) sweep() error {
-	var errs []error
-	for _, name := range s.names() {
-		st, err := s.lookup(name)
-		if err != nil {
-			continue // deleted meanwhile
-		}
-		before := s.now().Add(-time.Duration(st.meta.RetentionHours) * time.Hour).UnixMilli()
-		expired := false
-		for _, sh := range st.shards {
-			n, err := sh.log.Trim(before)
-			if err != nil && !errors.Is(err, shardlog.ErrClosed) {
-				errs = append(errs, fmt.Errorf("shard %s of stream %s: %w", shardID(sh.meta.Number), name, err))
-			}
-			if n > 0 {
-				s.logger.Info("removed expired segments", "stream", name, "shard", shardID(sh.meta.Number), "segments", n)
-			}
-			expired = expired || sh.expired(before)
-		}
-		if expired {
-			errs = append(errs, s.dropExpired(st, before))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// expired says whether sh is a closed shard of which nothing is left.
-func (sh *shard) expired(before int64) bool {
-	b := sh.log.Bounds()
-	return !sh.meta.open() && sh.meta.Closed < before && b.First == b.Next
-}
-
-func (s *store) dropExpired(st *stream, before int64) error {
-	gone := func(sm shardMeta) bool {
-		sh := st.shard(sm.Number)
-		return sh != nil && sh.expired(before)
-	}
-	err := s.update(st.meta.Name, func(m *streamMeta) error {
-		if m.Created != st.meta.Created {
-			return notFound("Stream %s was replaced.", m.Name)
-		}
-		m.Shards = slices.DeleteFunc(m.Shards, gone)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("forget the expired shards of stream %s: %w", st.meta.Name, err)
-	}
-	for _, sm := range st.meta.Shards {
-		if gone(sm) {
-			err = errors.Join(err, os.RemoveAll(s.shardDir(st.meta, sm.Number)))
-		}
-	}
-	return err
 }
 
 // size is the bytes that all streams have on disk.
