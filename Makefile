@@ -1,0 +1,50 @@
+# Everything here works on a fresh machine that has Go, git and make: each target installs what it lacks, saying so
+# first, and needs no network once that is done.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# How many packages are tested at once. Many of them run servers of their own.
+TEST_PARALLEL ?= 2
+FUZZTIME ?= 20s
+
+.PHONY: build
+build: ## the static binary bin/binlogstreamer
+	CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)' -o bin/binlogstreamer ./cmd/binlogstreamer
+
+.PHONY: demo
+demo: build ## the whole pipeline on this machine, no AWS account needed
+	scripts/install-demo-server
+	bin/binlogstreamer demo
+
+.PHONY: test
+test: ## every test, with the race detector and real servers
+	scripts/install-test-servers
+	go vet ./...
+	CGO_ENABLED=1 go test -race -p $(TEST_PARALLEL) -timeout 12m ./...
+
+.PHONY: lint
+lint: ## static checks, among them the import rules
+	scripts/lint ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## measures us against the baselines; results in bench/results/latest.json
+	scripts/install-test-servers
+	go run ./bench $(BENCH_FLAGS)
+
+.PHONY: clean
+clean: ## removes what the other targets built here (not the installed test servers)
+	rm -rf bin dist
+	go clean -testcache
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
