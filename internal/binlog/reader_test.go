@@ -259,6 +259,16 @@ var common = map[string]func(t *testing.T, s *testservers.MySQLServer){
 	"killed connection":  testKilledConnection,
 	"same server id":     testSameServerID,
 	"refusal and cancel": testRefusalAndCancel,
+	"places":             testPlaces,
+	"DDL":                testDDL,
+	"DDL afterwards":     testDDLAfterwards,
+	"definitions":        testDefinitionsOverTime,
+	"XA in one phase":    testXAOnePhase,
+	"XA prepared":        testXAPrepared,
+	"compressed":         testCompressed,
+	"no full image":      testPartialImage,
+	"idle":               testIdle,
+	"create select":      testCreateSelect,
 }
 
 func runCommon(t *testing.T, s *testservers.MySQLServer) {

@@ -129,7 +129,8 @@ func TestServerRestart(t *testing.T) {
 				}
 				if !restarted && r.lines[len(r.lines)-1] == "commit" {
 					restarted = true
-					s.MustRestart(t)
+					s.Kill()
+					s.MustStartAgain(t)
 					b.exec("INSERT INTO t VALUES (2)")
 				}
 				return slices.Contains(r.lines, "t insert 2") && r.lines[len(r.lines)-1] == "commit"
