@@ -29,6 +29,7 @@ var layers = map[string]layer{
 
 	"internal/check":    assembly,
 	"internal/config":   assembly,
+	"internal/demo":     assembly,
 	"internal/pipeline": assembly,
 	"internal/verify":   assembly,
 

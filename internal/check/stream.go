@@ -28,6 +28,7 @@ type Stream struct {
 	Name, ARN string
 	Region    string
 	AWS       bool // real Kinesis, where a call can be tried without being carried out, rather than a store that speaks it
+	Embedded  bool // our own, which is made when the pipeline starts
 	Write     bool // replicate runs here
 	Read      bool // deliver runs here
 	Timeout   time.Duration
@@ -44,6 +45,10 @@ func (s *Stream) check(ctx context.Context, r *reporter) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	out, err := s.API.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: optional(s.Name), StreamARN: optional(s.ARN)})
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing && s.Embedded {
+		r.ok(item, "embedded; %s is made when the pipeline starts", s.label())
+		return
+	}
 	if err != nil {
 		r.failed(item, fmt.Errorf("describe stream %s: %w", s.label(), err), s.cure(err, ""))
 		return

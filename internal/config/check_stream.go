@@ -22,6 +22,9 @@ func (c *checker) stream() {
 	if s.OversizedRecords == "spill" || s.OversizedRecords == "truncate-lob" {
 		c.later("stream.oversized_records", "write fail: a record that is too large then stops the task with its table and position")
 	}
+	if s.IncludeTableAlterOperations {
+		c.later("stream.include_table_alter_operations", "write false: changes of a table's definition are followed, but not announced in the stream")
+	}
 	if s.Aggregation {
 		c.later("stream.aggregation", "write false")
 	}

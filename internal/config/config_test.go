@@ -160,6 +160,7 @@ func TestFaults(t *testing.T) {
 		{"embedded directory alone", "stream: {embedded_directory: /x}", "stream.embedded_directory", "no effect"},
 		{"endpoint", "stream: {endpoint: localhost:4566}", "stream.endpoint", "http://host:port"},
 		{"oversized", "stream: {oversized_records: spill}", "stream.oversized_records", "not available yet"},
+		{"alter operations", "stream: {include_table_alter_operations: true}", "stream.include_table_alter_operations", "not available yet"},
 		{"aggregation", "stream: {aggregation: true}", "stream.aggregation", "not available yet"},
 		{"constant key", "stream: {partition_key_type: constant}", "stream.partition_key_constant", "is missing"},
 		{"key without type", "stream: {partition_key_name: id}", "stream.partition_key_name", "attribute-name"},
