@@ -439,7 +439,9 @@ func TestFatal(t *testing.T) {
 				}
 				b := start(t, f, Config{})
 				for i := range 20 {
-					b.put(fmt.Sprint(i))
+					if b.w.Put(t.Context(), f.ledger.record(fmt.Sprint(i), 1)) != nil {
+						break // it has failed already
+					}
 				}
 				err := b.w.Flush(t.Context())
 				failed, ok := errors.AsType[*Error](err)
