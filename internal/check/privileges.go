@@ -168,10 +168,10 @@ func (c *sourceCheck) key(item string, t *schema.Table) {
 		names[i] = t.Columns[k].Name
 	}
 	list := strings.Join(names, ", ")
-	switch {
-	case t.KeyKind == schema.PrimaryKey:
+	switch t.KeyKind {
+	case schema.PrimaryKey:
 		c.ok(item, "%d columns, primary key (%s)", len(t.Columns), list)
-	case t.KeyKind == schema.UniqueKey:
+	case schema.UniqueKey:
 		c.ok(item, "%d columns, no primary key, but unique key (%s)", len(t.Columns), list)
 	default:
 		c.add(Warn, item, fmt.Sprintf("%d columns and no key: all its rows share one partition key and so one shard, and it can't be loaded in parts", len(t.Columns)),

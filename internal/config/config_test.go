@@ -126,7 +126,7 @@ func TestEveryFaultIsReportedAtOnce(t *testing.T) {
 // of it, and no other.
 func TestFaults(t *testing.T) {
 	cases := []struct{ name, change, path, want string }{
-		{"unknown key", "nmae: x", "nmae", "did you mean name?"},
+		{"unknown key", "deliveri: x", "deliveri", "did you mean delivery?"},
 		{"case", "stream: {messageFormat: json}", "stream.messageFormat", "did you mean message_format?"},
 		{"mistyped secret hides its value", "source: {pasword: hunter2}", "source.pasword", "did you mean password?"},
 		{"list for text", "name: [a]", "name", "is a list"},
@@ -347,10 +347,8 @@ func TestPositions(t *testing.T) {
 		"soon":                "error",
 	} {
 		var p StartPosition
-		got := ""
-		if err := p.UnmarshalText([]byte(text)); err != nil {
-			got = "error"
-		} else {
+		got := "error"
+		if err := p.UnmarshalText([]byte(text)); err == nil {
 			got = p.String()
 		}
 		if got != want {

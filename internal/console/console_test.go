@@ -86,7 +86,7 @@ func TestProfilesAreForThisMachine(t *testing.T) {
 		{"10.0.0.7:5000", "10.0.0.1:9187", 403},
 		{"127.0.0.1:5000", "evil.example.com", 403},
 	} {
-		r := httptest.NewRequest("GET", "/debug/pprof/cmdline", nil)
+		r := httptest.NewRequest(http.MethodGet, "/debug/pprof/cmdline", nil)
 		r.RemoteAddr, r.Host = c.remote, c.host
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -99,7 +99,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.shop.open(ctx, d.view.progress); err != nil {
 		return err
 	}
-	if err := d.writeConfig(); err != nil {
+	if err := d.writeConfig(ctx); err != nil {
 		return err
 	}
 	if err := d.show(ctx); err != nil {

@@ -40,8 +40,8 @@ log: {level: info, format: text}
 
 func (d *demo) configFile() string { return d.path("pipeline.yaml") }
 
-func (d *demo) writeConfig() error {
-	text := fmt.Sprintf(pipelineYAML, "127.0.0.1", d.server.Port, "root", schemaName, d.Dir, listenAddress())
+func (d *demo) writeConfig(ctx context.Context) error {
+	text := fmt.Sprintf(pipelineYAML, "127.0.0.1", d.server.Port, "root", schemaName, d.Dir, listenAddress(ctx))
 	if err := os.WriteFile(d.configFile(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
@@ -49,9 +49,10 @@ func (d *demo) writeConfig() error {
 }
 
 // listenAddress is the console's usual address, or any free one if another process has that.
-func listenAddress() string {
+func listenAddress(ctx context.Context) string {
 	const usual = "127.0.0.1:9187"
-	l, err := net.Listen("tcp", usual)
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", usual)
 	if err != nil {
 		return "127.0.0.1:0"
 	}
