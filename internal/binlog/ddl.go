@@ -36,7 +36,13 @@ func (p *parser) create() (statementKind, []effect) {
 	}
 	if p.take("TABLE") {
 		p.ifNotExists()
-		return p.ddl(effect{kind: Created})
+		kind, effects := p.ddl(effect{kind: Created})
+		for ; kind == stmtDDL && p.tok.kind != tokenEnd; p.advance() {
+			if p.tok.is("SELECT") { // where rows are logged, they are not selected again
+				effects[0].rows = true
+			}
+		}
+		return kind, effects
 	}
 	p.takeAny("ONLINE", "OFFLINE", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR")
 	if p.take("INDEX") {

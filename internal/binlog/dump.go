@@ -72,10 +72,13 @@ func registration(cfg Config) []byte {
 	return binary.LittleEndian.AppendUint32(b, 0)
 }
 
+// maxDumpOffset is the highest offset that the dump command has room for. (Tests lower it.)
+var maxDumpOffset uint64 = math.MaxUint32
+
 // dumpAt asks for the log from a file and offset on.
 func dumpAt(conn *client.Conn, cfg Config, server source.Server, file string, offset uint64) (*source.Packets, error) {
-	if offset > math.MaxUint32 {
-		offset = fileHeader // the command has no room for more: the reader skips up to the place itself
+	if offset > maxDumpOffset {
+		offset = fileHeader // the reader skips up to the place itself
 	}
 	b := binary.LittleEndian.AppendUint32(nil, uint32(max(offset, fileHeader)))
 	b = binary.LittleEndian.AppendUint16(b, dumpFlags(server))

@@ -23,13 +23,15 @@ var (
 	ErrServerChanged = errors.New("another server answers now")
 	// ErrReplaced is returned when the server ended the dump in favour of another replica with the same server id.
 	ErrReplaced = errors.New("another replica with the same server id has connected")
+	// ErrNoPlace is returned for a position that says nothing that this server understands.
+	ErrNoPlace = errors.New("the position names no place in this server's log")
 	// ErrNoLog is returned when the server keeps no binary log.
 	ErrNoLog = errors.New("the server keeps no binary log")
 )
 
 // Events that the Reader cannot turn into changes. They come wrapped in an EventError or TableError.
 var (
-	ErrNotRowFormat = errors.New("its rows were changed by a statement that was not logged as rows")
+	ErrNotRowFormat = errors.New("rows were changed by a statement that was not logged as rows")
 	ErrPartialJSON  = errors.New("the row image holds a partial JSON update")
 	ErrIncident     = errors.New("the server logged an incident: changes may be missing from its binary log")
 	ErrUnknownEvent = errors.New("unknown event")

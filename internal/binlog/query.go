@@ -21,7 +21,7 @@ type query struct {
 
 // parseQuery reads a query event: fixed head, status variables, schema, zero byte, text. The event that ends a LOAD DATA
 // has 13 bytes more of head.
-func parseQuery(e *event) (query, error) {
+func parseQuery(e *event, f *inflater) (query, error) {
 	head := 13
 	if e.kind == replication.EXECUTE_LOAD_QUERY_EVENT {
 		head += 13
@@ -38,7 +38,7 @@ func parseQuery(e *event) (query, error) {
 	q := query{schema: string(rest[status : status+schemaLength]), text: rest[status+schemaLength+1:]}
 	if e.kind == replication.MARIADB_QUERY_COMPRESSED_EVENT {
 		var err error
-		if q.text, err = inflate(q.text); err != nil {
+		if q.text, err = f.inflate(q.text); err != nil {
 			return q, err
 		}
 	}
@@ -87,7 +87,7 @@ var beginText = []byte("BEGIN")
 
 // queryEvent handles a logged statement: one that frames a transaction, DDL, or, where rows should have been logged, DML.
 func (s *stream) queryEvent(ctx context.Context, e *event) error {
-	q, err := parseQuery(e)
+	q, err := parseQuery(e, &s.inflater)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,11 @@ func (s *stream) rolledBack(ctx context.Context, e *event, kind statementKind) e
 
 // unlogged refuses a statement that changed rows of a selected table without logging them as rows.
 func (s *stream) unlogged(e *event, tables []effect) error {
+	if len(tables) == 0 {
+		return fmt.Errorf("%w, and it does not tell which tables it changes: set binlog_format=ROW", ErrNotRowFormat)
+	}
 	for _, t := range tables {
+		t = s.asStored(t)
 		if s.r.cfg.Selected(t.schema, t.name) {
 			return &TableError{
 				Schema: t.schema, Name: t.name, Place: s.place(e, e.start), Err: ErrNotRowFormat,
@@ -170,6 +174,7 @@ func (s *stream) ddl(ctx context.Context, e *event, text string, effects []effec
 			targets = s.tablesOf(f)
 		}
 		for _, f := range targets {
+			f = s.asStored(f)
 			old := s.tables.definition(f.schema, f.name)
 			s.tables.changed(f.schema, f.name)
 			if f.kind == Renamed {
@@ -188,6 +193,15 @@ func (s *stream) ddl(ctx context.Context, e *event, text string, effects []effec
 		}
 	}
 	return nil
+}
+
+// asStored writes names as the server stores them, which is how table maps and the selection write them.
+func (s *stream) asStored(f effect) effect {
+	if s.progress.server.LowerCaseTables == 1 {
+		f.schema, f.name = strings.ToLower(f.schema), strings.ToLower(f.name)
+		f.newSchema, f.new = strings.ToLower(f.newSchema), strings.ToLower(f.new)
+	}
+	return f
 }
 
 // tablesOf lists the tables of a schema that have been seen, as if each had been dropped by itself.

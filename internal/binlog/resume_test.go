@@ -62,6 +62,13 @@ func testResume(t *testing.T, s *testservers.MySQLServer) {
 	}
 }
 
+// Offsets that the dump command has no room for are found all the same.
+func TestResumeBeyondDumpOffset(t *testing.T) {
+	defer func(n uint64) { maxDumpOffset = n }(maxDumpOffset)
+	maxDumpOffset = 10
+	testResume(t, testservers.MySQL(t, testservers.NoGTID()))
+}
+
 // A connection that is killed anywhere in a transaction, again and again, loses nothing and repeats nothing.
 func testKilledConnection(t *testing.T, s *testservers.MySQLServer) {
 	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)")

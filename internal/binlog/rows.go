@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
@@ -121,7 +120,7 @@ func tableIDOf(body []byte) (uint64, error) {
 
 // parseRows reads the head of a rows event: table id, flags, extra data of version 2, the number of columns and one
 // bitmap of present columns per image. The image bytes are left as they are, but for MariaDB's compression.
-func parseRows(k replication.EventType, body []byte) (rowsHeader, error) {
+func parseRows(k replication.EventType, body []byte, f *inflater) (rowsHeader, error) {
 	h := rowsHeader{partial: k == replication.PARTIAL_UPDATE_ROWS_EVENT}
 	op, version, compressed := rowsKind(k)
 	h.op = op
@@ -159,24 +158,11 @@ func parseRows(k replication.EventType, body []byte) (rowsHeader, error) {
 	}
 	h.image = rest[images*width:]
 	if compressed {
-		if h.image, err = inflate(h.image); err != nil {
+		if h.image, err = f.inflate(h.image); err != nil {
 			return h, err
 		}
 	}
 	return h, nil
-}
-
-// inflate undoes MariaDB's compression of one event.
-func inflate(data []byte) (plain []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			plain, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, p)
-		}
-	}()
-	if plain, err = mysql.DecompressMariadbData(data); err != nil {
-		return nil, fmt.Errorf("%w: decompress: %w", ErrCorrupt, err)
-	}
-	return plain, nil
 }
 
 // packedInt reads a length-encoded integer.

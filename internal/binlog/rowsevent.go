@@ -28,7 +28,7 @@ func (s *stream) rowsEvent(ctx context.Context, e *event) error {
 	if !m.table.selected {
 		return nil
 	}
-	h, err := parseRows(e.kind, e.body)
+	h, err := parseRows(e.kind, e.body, &s.inflater)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *stream) define(ctx context.Context, tab *table, place record.Place) err
 	for fresh := false; ; {
 		if tab.base == nil {
 			if tab.base, err = s.r.catalog.table(ctx, tab.schema, tab.name); err != nil {
-				return loadFailed(tab, err)
+				return loadFailed(tab, place, err)
 			}
 			fresh = true
 		}
@@ -121,7 +121,10 @@ func (s *stream) define(ctx context.Context, tab *table, place record.Place) err
 }
 
 // loadFailed tells faults that another attempt may cure from those it will not: only the former are left as they are.
-func loadFailed(tab *table, err error) error {
+func loadFailed(tab *table, place record.Place, err error) error {
+	if refused(err) {
+		return &TableError{Schema: tab.schema, Name: tab.name, Place: place, Err: err, Hint: "without its definition, its rows have no names"}
+	}
 	if _, ok := errors.AsType[*source.Error](err); ok {
 		return err
 	}

@@ -27,8 +27,7 @@ func checkStart(ctx context.Context, conn *client.Conn, server source.Server, po
 	}
 	if pos.File == "" {
 		return &PositionError{
-			Pos: pos, Err: ErrAhead, Detail: "it has a GTID set only, and gtid_mode is not ON",
-			Hint: "give a position with file and offset",
+			Pos: pos, Err: ErrNoPlace, Hint: "give a position with file and offset, or, where the server has gtid_mode=ON, with a GTID set",
 		}
 	}
 	if pos.ServerUUID != "" && pos.ServerUUID != server.UUID {

@@ -146,6 +146,8 @@ func (p *parser) statement() (statementKind, []effect) {
 		return p.load()
 	case "WITH":
 		return p.with()
+	case "SELECT", "DO", "CALL":
+		return stmtDML, nil // logged for what a function or procedure in it changed, whatever that was
 	}
 	return stmtOther, nil
 }

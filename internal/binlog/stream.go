@@ -29,6 +29,7 @@ type stream struct {
 	tx       transaction
 	rows     Rows
 	payload  payloadReader
+	inflater inflater
 }
 
 func newStream(r *Reader, p *progress, tabs *tables, packets *source.Packets) *stream {
@@ -37,7 +38,7 @@ func newStream(r *Reader, p *progress, tabs *tables, packets *source.Packets) *s
 	if !byGTID(p.server, p.set) {
 		s.cursor.file = p.boundary.File
 		s.cursor.end = p.boundary.Offset
-		if p.boundary.Offset > 1<<32-1 {
+		if p.boundary.Offset > maxDumpOffset {
 			s.cursor.end, s.skipTo = fileHeader, p.boundary.Offset
 		}
 	}
@@ -47,10 +48,10 @@ func newStream(r *Reader, p *progress, tabs *tables, packets *source.Packets) *s
 
 // part is how far the open transaction has come.
 func (s *stream) part() part {
-	if !s.tx.begun && s.tx.resumed.events > 0 {
-		return s.tx.resumed // the connection broke again before it came to the transaction
+	if !s.tx.begun {
+		return s.tx.resumed // nothing, or the connection broke again before it came to the transaction
 	}
-	return part{id: s.tx.id, begun: s.tx.begun, events: s.tx.events}
+	return part{id: s.tx.id, begun: true, events: max(s.tx.resumed.events, s.tx.events)}
 }
 
 // run reads events until the connection breaks or one cannot be handled.
