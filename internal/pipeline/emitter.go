@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -189,7 +190,7 @@ func keyChanged(t *schema.Table, before, after [][]byte) bool {
 func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row, before [][]byte) error {
 	e.tx.rows++
 	e.tx.records++
-	if c.window != nil {
+	if c.window != nil && c.window.wanted() {
 		if err := e.note(c, row); err != nil {
 			return err
 		}
@@ -335,14 +336,17 @@ func (e *emitter) wake() {
 }
 
 // Open implements snapshot.Stream.
-func (e *emitter) Open(schemaName, table string) (snapshot.Window, error) {
+func (e *emitter) Open(schemaName, table string, guard time.Duration) (snapshot.Window, error) {
 	id := tableID{schemaName, table}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.windows[id] != nil {
 		return nil, fmt.Errorf("table %s.%s is being loaded already", schemaName, table)
 	}
-	w := &window{emitter: e, id: id, notes: make(map[noteKey]int64), pruneAt: firstPrune, voidAt: -1, load: e.progress.table(id, StateBeforeLoad)}
+	w := &window{
+		emitter: e, id: id, guard: int64(guard), notes: make(map[noteKey]int64), pruneAt: firstPrune,
+		voidAt: math.MinInt64, load: e.progress.table(id, StateBeforeLoad),
+	}
 	e.windows[id] = w
 	return w, nil
 }

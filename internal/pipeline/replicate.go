@@ -301,12 +301,16 @@ func (s *session) resumeTracker(skip skipRule) {
 
 // stream reads the binlog and loads what is to load, at the same time.
 func (r *Replicate) stream(ctx context.Context, s *session) error {
+	loader := r.loader(s)
+	if err := loader.Open(s.jobs); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	if s.emitter.streams {
 		group.Go(func() error { return r.read(ctx, s) })
 	}
 	if len(s.jobs) > 0 {
-		group.Go(func() error { return r.load(ctx, s) })
+		group.Go(func() error { return r.load(ctx, s, loader) })
 	}
 	return group.Wait()
 }
@@ -327,7 +331,7 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 // load runs the full load. Two things come first. A record of our own term in every shard keeps a former process that
 // is still alive from slipping newer changes in behind our chunks. And whatever a former process has emitted must be
 // emitted again by us before a chunk is read: a change that it saw in the binlog may not be visible to a SELECT yet.
-func (r *Replicate) load(ctx context.Context, s *session) error {
+func (r *Replicate) load(ctx context.Context, s *session, loader *snapshot.Loader) error {
 	if s.emitter.term > 0 {
 		if err := s.emitter.fence(ctx, s.writer); err != nil {
 			return err
@@ -342,17 +346,23 @@ func (r *Replicate) load(ctx context.Context, s *session) error {
 			return err
 		}
 	}
+	if err := sleep(ctx, loader.Settle()); err != nil {
+		return err
+	}
 	r.ready.Store(true)
-	loader := snapshot.New(snapshot.Config{
-		Server:  s.server,
-		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
-		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel, Log: r.cfg.Log,
-	})
-	if err := loader.Run(ctx, s.jobs); err != nil {
+	if err := loader.Run(ctx); err != nil {
 		return err
 	}
 	r.cfg.Log.Info("full load is read; everything of it is on its way", "tables", len(s.jobs))
 	return nil
+}
+
+func (r *Replicate) loader(s *session) *snapshot.Loader {
+	return snapshot.New(snapshot.Config{
+		Server:  s.server,
+		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
+		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel, Log: r.cfg.Log,
+	})
 }
 
 // binlogEnd is where the binlog ends now.

@@ -278,3 +278,21 @@ func TestASecondReplicateIsRefused(t *testing.T) {
 	}
 	must(t, stop())
 }
+
+func TestReplicateWithoutGTIDs(t *testing.T) {
+	db := testservers.MySQL(t, testservers.NoGTID())
+	b := newBench(t, db)
+	table := "`" + b.name + "`.ticket"
+	db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO "+table+" VALUES (1,'a'),(2,'b')")
+	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	b.awaitStream(2)
+	db.MustExec(t, "UPDATE "+table+" SET v = 'B' WHERE id = 2")
+	b.awaitStream(3)
+	must(t, stop())
+	db.MustExec(t, "UPDATE "+table+" SET v = 'C' WHERE id = 2")
+	stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	if got := b.awaitStream(4); count(got, summary{"update", "ticket", "2", "C"}) != 1 {
+		t.Errorf("after the restart: %v", got)
+	}
+	must(t, stop())
+}

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"hash/maphash"
-	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -23,6 +22,8 @@ type window struct {
 	id      tableID
 	notes   map[noteKey]int64
 	pruneAt int
+	guard   int64 // how long notes matter to chunks that are read later
+	begun   bool  // a chunk was marked
 	mark    int64 // of the newest chunk; read or being read
 	voidAt  int64 // chunks marked at or before this moment are void
 	pending []*pendingChunk
@@ -48,17 +49,23 @@ type pendingChunk struct {
 
 const firstPrune = 1 << 14
 
+// wanted says whether a note can matter to any chunk.
+func (w *window) wanted() bool { return w.begun || w.guard > 0 }
+
 // note remembers that a change of key is emitted at moment now.
 func (w *window) note(key []byte, now int64) {
 	w.notes[hashKey(key)] = now
 	if len(w.notes) >= w.pruneAt {
-		w.prune()
+		w.prune(now)
 	}
 }
 
 // prune forgets what no chunk needs any more.
-func (w *window) prune() {
+func (w *window) prune(now int64) {
 	oldest := w.mark
+	if !w.begun {
+		oldest = now - w.guard
+	}
 	for _, p := range w.pending {
 		oldest = min(oldest, p.mark)
 	}
@@ -86,11 +93,12 @@ func (w *window) void(now int64) {
 }
 
 // Mark implements snapshot.Window.
-func (w *window) Mark(guard time.Duration) (snapshot.Mark, source.Position) {
+func (w *window) Mark() (snapshot.Mark, source.Position) {
 	w.emitter.mu.Lock()
 	defer w.emitter.mu.Unlock()
-	w.mark = w.emitter.now() - int64(guard)
-	return snapshot.Mark{At: w.mark}, w.emitter.emitted()
+	now := w.emitter.now()
+	w.begun, w.mark = true, now-w.guard
+	return snapshot.Mark{At: now, Since: w.mark}, w.emitter.emitted()
 }
 
 // Deliver implements snapshot.Window. It emits the chunk itself where the stream has passed its High already.
@@ -103,7 +111,7 @@ func (w *window) Deliver(ctx context.Context, mark snapshot.Mark, c *snapshot.Ch
 		done <- snapshot.ErrVoid
 		return done
 	}
-	w.pending = append(w.pending, &pendingChunk{Chunk: c, mark: mark.At, done: done})
+	w.pending = append(w.pending, &pendingChunk{Chunk: c, mark: mark.Since, done: done})
 	if err := e.emitChunks(ctx, w); err != nil {
 		select {
 		case done <- err:

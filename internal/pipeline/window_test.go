@@ -138,7 +138,7 @@ func (s *simulation) step(t *testing.T) {
 // stream has emitted already.
 func (s *simulation) chunk(t *testing.T, w snapshot.Window, from, to int, wait bool) <-chan error {
 	t.Helper()
-	mark, emitted := w.Mark(0)
+	mark, emitted := w.Mark()
 	for range s.r.IntN(4) {
 		s.step(t)
 	}
@@ -166,7 +166,7 @@ func (s *simulation) chunk(t *testing.T, w snapshot.Window, from, to int, wait b
 // faults runs one schedule and counts what is wrong with the stream that it makes.
 func faults(t *testing.T, seed uint64, wait bool) (backwards, wrong int) {
 	s := newSimulation(t, seed)
-	w, err := s.e.Open("shop", "ticket")
+	w, err := s.e.Open("shop", "ticket", 0)
 	must(t, err)
 	s.visible = s.r.IntN(len(s.log))
 	s.emitted = s.r.IntN(s.visible + 1) // the stream begins at a visible position
@@ -236,15 +236,15 @@ func TestWithoutTheVisibilityWaitLoadsWouldUndoChanges(t *testing.T) {
 
 func TestAChunkReadBeforeADefinitionChangeIsVoid(t *testing.T) {
 	s := newSimulation(t, 1)
-	w, err := s.e.Open("shop", "ticket")
+	w, err := s.e.Open("shop", "ticket", 0)
 	must(t, err)
-	mark, _ := w.Mark(0)
+	mark, _ := w.Mark()
 	must(t, s.e.Schema(t.Context(), binlog.SchemaChange{Kind: binlog.Altered, Schema: "shop", Name: "ticket"}))
 	c := &snapshot.Chunk{Table: versioned, Layout: s.layout}
 	if err := <-w.Deliver(t.Context(), mark, c); err != snapshot.ErrVoid {
 		t.Errorf("err = %v, want ErrVoid", err)
 	}
-	mark, _ = w.Mark(0)
+	mark, _ = w.Mark()
 	c = &snapshot.Chunk{Table: versioned, Layout: s.layout, High: source.Position{File: "bin.000001", Offset: 1 << 30}}
 	done := w.Deliver(t.Context(), mark, c)
 	must(t, s.e.Schema(t.Context(), binlog.SchemaChange{Kind: binlog.Renamed, Schema: "shop", Name: "other", NewSchema: "shop", NewName: "ticket"}))

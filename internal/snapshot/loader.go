@@ -22,15 +22,15 @@ var ErrVoid = errors.New("the table's definition changed while the chunk was rea
 // Stream is the emitter of changes as the loader sees it.
 type Stream interface {
 	// Open opens a window on a table: from now on the stream notes the key of every change of the table that it
-	// emits. It returns the window and a position that covers everything emitted so far. One window a table.
-	Open(schema, table string) (Window, error)
+	// emits, and remembers it for guard at least, and for as long as a chunk needs it. One window a table.
+	Open(schema, table string, guard time.Duration) (Window, error)
 }
 
 // Window is one table's window. It stays open until the table is loaded.
 type Window interface {
-	// Mark says that a chunk is about to be read: changes noted from now on (and within guard before now) take
+	// Mark says that a chunk is about to be read: changes noted from now on (and within the guard before now) take
 	// their rows out of it. It returns a mark for Deliver and a position that covers everything emitted so far.
-	Mark(guard time.Duration) (mark Mark, emitted source.Position)
+	Mark() (mark Mark, emitted source.Position)
 	// Deliver hands a chunk over. The channel gets nil once the stream has passed the chunk's High and all its
 	// surviving rows are on their way, in that order, or ErrVoid, or the error that ended the stream. It may block
 	// for as long as the target is busy. The chunk belongs to the window from then on.
@@ -41,8 +41,9 @@ type Window interface {
 	Close()
 }
 
-// Mark is a moment in a window's life.
-type Mark struct{ At int64 }
+// Mark is a moment in a window's life, in the stream's own count: the chunk was read after At, and rows that were noted
+// after Since are not to be trusted.
+type Mark struct{ At, Since int64 }
 
 // Job is one table to load.
 type Job struct {
@@ -69,6 +70,13 @@ type Config struct {
 type Loader struct {
 	cfg     Config
 	visible visibility
+	opened  []opened
+}
+
+// opened is a job with its window.
+type opened struct {
+	job    Job
+	window Window
 }
 
 // New makes a Loader. It does no I/O.
@@ -82,21 +90,33 @@ func New(cfg Config) *Loader {
 	return &Loader{cfg: cfg, visible: visibilityFor(cfg.Server)}
 }
 
-// Run loads all jobs, in their order as far as Parallel allows, and returns when the last chunk of each has been
-// emitted. Lost connections are made anew for as long as ctx lives. Windows of all jobs are opened at once, before
-// anything is read.
-func (l *Loader) Run(ctx context.Context, jobs []Job) error {
+// Open opens the windows of all jobs. It must be called before the stream emits its first change: where the server
+// does not tell what is visible, a chunk needs to know what was emitted some time before it was read.
+func (l *Loader) Open(jobs []Job) error {
+	for _, job := range jobs {
+		w, err := l.cfg.Stream.Open(job.Schema, job.Table, l.visible.guard())
+		if err != nil {
+			return err
+		}
+		l.opened = append(l.opened, opened{job, w})
+	}
+	return nil
+}
+
+// Settle is how long after the stream's start position was read the first chunk may be read: commits that stood in the
+// binlog before it must be visible by then. 0 where the server tells.
+func (l *Loader) Settle() time.Duration { return l.visible.settle() }
+
+// Run loads all opened jobs, in their order as far as Parallel allows, and returns when the last chunk of each has been
+// emitted. Lost connections are made anew for as long as ctx lives.
+func (l *Loader) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(l.cfg.Parallel)
-	for _, job := range jobs {
-		w, err := l.cfg.Stream.Open(job.Schema, job.Table)
-		if err != nil {
-			return errors.Join(err, group.Wait())
-		}
+	for _, o := range l.opened {
 		group.Go(func() error {
-			defer w.Close()
-			if err := l.table(ctx, job, w); err != nil {
-				return fmt.Errorf("full load of table %s.%s: %w", job.Schema, job.Table, err)
+			defer o.window.Close()
+			if err := l.table(ctx, o.job, o.window); err != nil {
+				return fmt.Errorf("full load of table %s.%s: %w", o.job.Schema, o.job.Table, err)
 			}
 			return nil
 		})

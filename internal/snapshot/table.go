@@ -124,7 +124,7 @@ func (t *tableLoad) read(ctx context.Context) (*Chunk, Mark, error) {
 		return nil, Mark{}, err
 	}
 	c := &Chunk{Table: t.stmt.table, Layout: t.layout, From: t.after}
-	mark, emitted := t.window.Mark(t.l.visible.guard())
+	mark, emitted := t.window.Mark()
 	began := time.Now()
 	high, err := t.l.visible.read(ctx, t.conn, emitted, func() error { return t.query(ctx, c) })
 	if errors.Is(err, errEnough) {

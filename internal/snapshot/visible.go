@@ -20,9 +20,11 @@ type visibility interface {
 	// read runs query on conn, which sees every change in emitted, and returns a position such that the rows that
 	// query saw contain nothing that is not at or before it.
 	read(ctx context.Context, conn *client.Conn, emitted source.Position, query func() error) (high source.Position, err error)
-	// guard is how long before a chunk's window opened a change may have been emitted and still be missing from
-	// the chunk.
+	// guard is how long before a chunk's mark a change may have been emitted and still be missing from the chunk.
 	guard() time.Duration
+	// settle is how long a commit may stand in the binlog, before the stream's start position, and still be missing
+	// from a chunk.
+	settle() time.Duration
 }
 
 // visibilityFor picks the way that the server offers.
@@ -40,7 +42,8 @@ func visibilityFor(s source.Server) visibility {
 // executedGTIDs waits on gtid_executed, which moves only after the engine's commit.
 type executedGTIDs struct{ server source.Server }
 
-func (executedGTIDs) guard() time.Duration { return 0 }
+func (executedGTIDs) guard() time.Duration  { return 0 }
+func (executedGTIDs) settle() time.Duration { return 0 }
 
 func (v executedGTIDs) read(ctx context.Context, conn *client.Conn, emitted source.Position, query func() error) (source.Position, error) {
 	if err := waitExecuted(ctx, conn, emitted.GTIDSet); err != nil {
@@ -79,7 +82,8 @@ func waitExecuted(ctx context.Context, conn *client.Conn, gtids string) error {
 // snapshotPosition uses MariaDB's consistent snapshot, whose binlog position the server tells.
 type snapshotPosition struct{ server source.Server }
 
-func (snapshotPosition) guard() time.Duration { return 0 }
+func (snapshotPosition) guard() time.Duration  { return 0 }
+func (snapshotPosition) settle() time.Duration { return 0 }
 
 func (v snapshotPosition) read(ctx context.Context, conn *client.Conn, emitted source.Position, query func() error) (source.Position, error) {
 	for {
@@ -145,7 +149,8 @@ func endSnapshot(ctx context.Context, conn *client.Conn, failed error) error {
 // the guard after it was sent to replicas is not covered; GTIDs are.
 type recentKeys struct{ server source.Server }
 
-func (recentKeys) guard() time.Duration { return 60 * time.Second }
+func (recentKeys) guard() time.Duration  { return 60 * time.Second }
+func (recentKeys) settle() time.Duration { return 5 * time.Second }
 
 func (v recentKeys) read(ctx context.Context, conn *client.Conn, _ source.Position, query func() error) (source.Position, error) {
 	if err := query(); err != nil {

@@ -1,0 +1,198 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+)
+
+// DeliverConfig holds what Deliver needs.
+type DeliverConfig struct {
+	Stream      kinesisin.Config // Health, Gate, Metrics and Logger are filled in
+	Destination s3sink.Destination
+	Layout      s3sink.LayoutConfig
+	Store       checkpoint.Store
+	Start       DeliverStart  // used where nothing is saved
+	Size        int64         // plain bytes after which an object is closed; default 5 MiB
+	Interval    time.Duration // time after which it is closed; 0 closes it with every answer of the stream
+	MaxBytes    int64         // memory for records of all shards; default 64 MiB
+	Once        bool          // end when everything that is there is stored
+	AcceptLoss  bool          // go on where records have expired unread
+	Grace       time.Duration // for storing what is held at the end; default 25 s
+	ListEvery   time.Duration // between looks for new shards; default 1 min
+	SaveEvery   time.Duration // between checkpoints of a shard that stores nothing; default 5 min
+	Log         *slog.Logger
+	Registerer  prometheus.Registerer
+}
+
+// DeliverStart is where delivery begins in a stream of which nothing is stored yet. The zero value is the oldest
+// record there is.
+type DeliverStart struct {
+	Latest bool      // with what arrives from the first start on
+	Time   time.Time // with what arrived from then on
+}
+
+// Deliver is the half that takes records from the stream to objects.
+//
+// Every shard has a worker of its own; a child's begins when all its parents' have ended. All workers share one
+// budget of bytes. What is stored is decided by the objects alone; the checkpoints say where to look.
+type Deliver struct {
+	cfg       DeliverConfig
+	stream    *kinesisin.Stream
+	committer *s3sink.Committer
+	budget    *budget
+	metrics   *deliverMetrics
+	compress  chan struct{} // bounds how many objects are compressed at a time
+
+	streamHealth, destinationHealth, storeHealth *outage
+
+	drainOnce sync.Once
+	drainTime time.Time     // when draining was closed; read after it was
+	draining  chan struct{} // closed when Deliver is to end once it has stored what is there
+	started   atomic.Bool
+
+	mu      sync.Mutex // covers workers and about
+	workers map[string]*shardWorker
+	about   kinesisin.Description
+}
+
+// NewDeliver makes a Deliver. It does no I/O.
+func NewDeliver(cfg DeliverConfig) *Deliver {
+	if cfg.Size <= 0 {
+		cfg.Size = 5 << 20
+	}
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = 64 << 20
+	}
+	if cfg.Grace <= 0 {
+		cfg.Grace = 25 * time.Second
+	}
+	if cfg.ListEvery <= 0 {
+		cfg.ListEvery = time.Minute
+	}
+	if cfg.SaveEvery <= 0 {
+		cfg.SaveEvery = 5 * time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Deliver{
+		cfg:               cfg,
+		budget:            newBudget(cfg.MaxBytes),
+		draining:          make(chan struct{}),
+		compress:          make(chan struct{}, maxCompressors),
+		workers:           map[string]*shardWorker{},
+		streamHealth:      newOutage(cfg.Log, "stream "+cfg.Stream.Stream),
+		destinationHealth: newOutage(cfg.Log, "destination "+cfg.Destination.String()),
+		storeHealth:       newOutage(cfg.Log, "checkpoint store"),
+	}
+	in := cfg.Stream
+	in.Health, in.Gate, in.Logger, in.AcceptLoss = d.streamHealth, d.budget, cfg.Log, cfg.AcceptLoss
+	in.Metrics = kinesisin.NewMetrics(cfg.Registerer)
+	in.MaxRead = min(max(cfg.MaxBytes/16, minRead), maxRead)
+	d.stream = kinesisin.New(in)
+	d.committer = s3sink.NewCommitter(s3sink.CommitterConfig{
+		Destination: cfg.Destination, Health: d.destinationHealth, Metrics: s3sink.NewMetrics(cfg.Registerer), Logger: cfg.Log,
+	})
+	d.metrics = newDeliverMetrics(cfg.Registerer, d)
+	if cfg.Once {
+		d.Drain()
+	}
+	return d
+}
+
+const (
+	maxCompressors = 4
+	minRead        = 64 << 10
+	maxRead        = 4 << 20
+)
+
+// Drain makes Run end once it has stored what is in the stream now. It may be called at any time.
+func (d *Deliver) Drain() {
+	d.drainOnce.Do(func() {
+		d.drainTime = time.Now()
+		close(d.draining)
+	})
+}
+
+func (d *Deliver) isDraining() bool {
+	select {
+	case <-d.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ready says whether the stream has been reached, and the destination and the stream answered lately.
+func (d *Deliver) Ready() bool {
+	return d.started.Load() && d.streamHealth.ok() && d.destinationHealth.ok()
+}
+
+// Run delivers until ctx is done, everything is stored after Drain, or something fails that waiting cannot cure. When
+// ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough.
+func (d *Deliver) Run(ctx context.Context) error {
+	release, err := d.cfg.Store.Lock(ctx, deliverLock)
+	if err != nil {
+		return err
+	}
+	err = d.run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		err = nil
+	}
+	return errors.Join(err, release())
+}
+
+var errGraceOver = errors.New("the grace period is over")
+
+// UnstoredError is returned by Run when the grace period was not enough. Nothing is lost: the stream still has it.
+type UnstoredError struct {
+	Records int
+	Bytes   int64
+}
+
+// Error says what was not stored.
+func (e *UnstoredError) Error() string {
+	return fmt.Sprintf("stopped with %d records (%d bytes) read and not yet stored; they are read again at the next start", e.Records, e.Bytes)
+}
+
+// run reaches both ends and supervises the workers.
+func (d *Deliver) run(ctx context.Context) error {
+	layouts, err := d.prepareLayouts(ctx)
+	if err != nil {
+		return err
+	}
+	about, err := d.stream.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	docs := &deliverDocs{store: d.cfg.Store, about: about}
+	start, err := docs.start(ctx, d.cfg.Start, d.stream.Shards)
+	if err != nil {
+		return err
+	}
+	if err := d.committer.Probe(ctx, layouts.current().layout.ProbeKey()); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.about = about
+	d.mu.Unlock()
+	d.started.Store(true)
+	defer d.started.Store(false)
+	d.cfg.Log.Info("delivering", "stream", about.Name, "destination", d.cfg.Destination.String(), "layout_version", layouts.current().version)
+	s := &supervisor{
+		Deliver: d, layouts: layouts, docs: docs, start: start,
+		running: map[string]bool{}, done: map[string]bool{}, drained: map[string]bool{}, ended: make(chan workerEnd),
+	}
+	return s.run(ctx)
+}

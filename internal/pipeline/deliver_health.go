@@ -1,0 +1,59 @@
+package pipeline
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// outage follows one thing that Deliver depends on. It logs when it fails and when it is back, once each, however
+// many shards hear of it; an outage that returns within announceAgain is not announced again.
+type outage struct {
+	log  *slog.Logger
+	what string
+
+	mu        sync.Mutex // covers what follows
+	err       error      // nil: it works
+	since     time.Time
+	announced time.Time
+}
+
+const announceAgain = time.Minute
+
+func newOutage(log *slog.Logger, what string) *outage { return &outage{log: log, what: what} }
+
+// Failing notes a failed attempt that will be made again.
+func (o *outage) Failing(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	if o.err == nil {
+		o.since = now
+		if o.announced.IsZero() || now.Sub(o.announced) >= announceAgain {
+			o.announced = now
+			o.log.Error(o.what+" fails; trying again until it works", "error", err)
+		}
+	}
+	o.err = err
+}
+
+// Working notes a success.
+func (o *outage) Working() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		return
+	}
+	if o.announced.Equal(o.since) {
+		o.log.Info(o.what+" works again", "after", time.Since(o.since).Round(time.Millisecond))
+	}
+	o.err = nil
+}
+
+func (o *outage) ok() bool { return o.trouble() == nil }
+
+func (o *outage) trouble() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}

@@ -1,0 +1,357 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/dedupe"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+)
+
+// shardWorker delivers one shard. Its goroutine takes what the reader's goroutine brings into the open run; when the
+// run is closed, a third goroutine stores it while the next run fills. One run at a time is being stored, so the
+// chain of objects grows at its end only.
+type shardWorker struct {
+	*Deliver
+	shard   kinesisin.Shard
+	layouts *layoutVersions
+	docs    *deliverDocs
+	start   startDoc
+	chain   s3sink.Chain
+
+	batches  chan *kinesisin.Batch
+	uploaded chan uploadResult
+	pressure chan struct{}
+	abort    context.CancelCauseFunc // stops all workers
+
+	// Of the worker's goroutine:
+	filter    *dedupe.Filter // nil if no layout in use de-duplicates
+	former    []formerLayout // layouts of which an object may be there that is to be continued
+	batch     *kinesisin.Batch
+	next      int    // the next record of batch
+	processed string // the last record that went through the filter
+	seen      time.Time
+	stored    string // everything up to it is stored, by whomever: it is read for the filter only
+	atEnd     bool   // batch was the shard's last one, and is through
+	drained   bool   // there was nothing more after Drain
+	run       *s3sink.Run
+	booked    int64 // memory of run that the budget knows of
+	due       bool  // the run is to be closed as soon as possible
+	timer     *time.Timer
+	holder    *holder
+	storing   *closedRun // nil if nothing is being stored
+	windowAt  uint64     // how many changes were kept when the window was saved last
+	windowed  time.Time
+
+	// Of the storing goroutine while there is one, else of the worker's:
+	state     shardState
+	fixed     bool // the saved state says with which record the shard begins
+	windowRev checkpoint.Revision
+
+	mu     sync.Mutex // covers status
+	status ShardStatus
+}
+
+// work delivers the shard. finished says that it is stored to its end; else the worker was stopped or has drained.
+func (w *shardWorker) work(ctx, flushCtx context.Context) (finished bool, err error) {
+	request, err := w.prepare(ctx)
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	w.holder = w.budget.join(w.pressure)
+	defer w.budget.leave(w.holder)
+	w.timer = time.NewTimer(time.Hour)
+	w.timer.Stop()
+	defer w.timer.Stop()
+
+	readCtx, stopReading := context.WithCancel(ctx)
+	reading := make(chan error, 1)
+	go func() { reading <- w.stream.Read(readCtx, request, w.hand) }()
+	ended, err := w.deliver(ctx, flushCtx, reading)
+	stopReading()
+	if !ended {
+		<-reading
+	}
+	w.giveBack()
+	if ctx.Err() != nil {
+		err = nil // told to stop, by whoever knows why
+	}
+	if err != nil {
+		w.abort(err) // the time for storing what is held begins
+	}
+	return w.finish(flushCtx, err)
+}
+
+// hand gives a batch to the worker.
+func (w *shardWorker) hand(ctx context.Context, b *kinesisin.Batch) error {
+	select {
+	case w.batches <- b:
+		return nil
+	case <-ctx.Done():
+		w.budget.Add(-b.Reserved)
+		return context.Cause(ctx)
+	}
+}
+
+// deliver takes batches and closes runs until the shard is at its end, has drained, is to stop, or fails. ended says
+// that the reader has ended.
+func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan error) (ended bool, err error) {
+	save := time.NewTicker(w.cfg.SaveEvery)
+	defer save.Stop()
+	for {
+		if err := w.take(ctx, flushCtx); err != nil {
+			return ended, err
+		}
+		w.report()
+		if w.atEnd || w.drained {
+			return ended, nil
+		}
+		select {
+		case w.batch = <-w.incoming():
+			w.next = 0
+		case <-w.timer.C:
+			w.due = true
+		case <-w.pressure:
+			w.due = true
+		case r := <-w.uploaded:
+			if err := w.settle(r); err != nil {
+				return ended, err
+			}
+		case <-save.C:
+			err = w.saveIdle(flushCtx)
+		case readErr := <-reading:
+			reading, ended = nil, true
+			if kinesisin.IsGone(readErr) {
+				w.atEnd = true
+				return true, nil
+			}
+			err = readErr // nil once the last batch was handed over
+		case <-ctx.Done():
+			return ended, nil
+		}
+		if err != nil {
+			return ended, err
+		}
+	}
+}
+
+// incoming is where the next batch comes from, unless there is one already or no room for more.
+func (w *shardWorker) incoming() <-chan *kinesisin.Batch {
+	if w.batch != nil || w.full() {
+		return nil
+	}
+	return w.batches
+}
+
+// full reports whether the open run must wait for the one that is being stored.
+func (w *shardWorker) full() bool { return w.storing != nil && w.run.Bytes() >= w.cfg.Size }
+
+// take moves the batch's records into the run and closes it when it is due.
+func (w *shardWorker) take(ctx, flushCtx context.Context) error {
+	if w.run.Bytes() >= w.cfg.Size {
+		w.closeRun(flushCtx)
+	}
+	for w.batch != nil && !w.full() {
+		if w.next == len(w.batch.Records) {
+			w.endBatch()
+			break
+		}
+		rec := &w.batch.Records[w.next]
+		w.next++
+		if err := w.takeRecord(ctx, rec); err != nil {
+			return err
+		}
+		if w.run.Bytes() >= w.cfg.Size {
+			w.due = true
+			w.closeRun(flushCtx)
+		}
+	}
+	if w.due && (w.batch == nil || w.full()) {
+		w.closeRun(flushCtx)
+	}
+	return nil
+}
+
+func (w *shardWorker) endBatch() {
+	b := w.batch
+	w.batch = nil
+	if b.Seen.After(w.seen) {
+		w.seen = b.Seen
+	}
+	w.book()
+	w.budget.Add(-b.Reserved)
+	w.atEnd = b.End
+	w.drained = b.CaughtUp() && w.isDraining() && !b.Asked.Before(w.drainTime)
+	w.heard(b)
+}
+
+// giveBack lets a batch go that is not taken to its end; what is left of it is read again.
+func (w *shardWorker) giveBack() {
+	if w.batch != nil {
+		w.budget.Add(-w.batch.Reserved)
+		w.batch = nil
+	}
+}
+
+// takeRecord judges one record and adds what is kept of it to the run.
+func (w *shardWorker) takeRecord(ctx context.Context, rec *kinesisin.Record) error {
+	if s3sink.CompareSequence(rec.Sequence, w.processed) <= 0 {
+		return nil // read again, as after an expired iterator
+	}
+	if !concrete(w.state.doc.Origin) && w.storing == nil {
+		w.state.doc.Origin = kinesisin.At(rec.Sequence)
+	}
+	kept, drops := w.judge(rec.Data)
+	w.processed = rec.Sequence
+	if rec.Arrival.After(w.seen) {
+		w.seen = rec.Arrival
+	}
+	if s3sink.CompareSequence(rec.Sequence, w.stored) <= 0 {
+		return nil
+	}
+	deduplicate := w.layouts.current().layout.Config().Deduplicate
+	if len(w.former) > 0 {
+		continued, err := w.continueFormer(ctx, rec, len(kept) > 0)
+		if err != nil || continued {
+			return err
+		}
+		deduplicate = deduplicate || len(w.former) > 0
+	}
+	if !deduplicate {
+		kept = rec.Data
+	} else {
+		w.metrics.drop(drops)
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	if w.run.Empty() {
+		w.timer.Reset(w.cfg.Interval)
+		w.due = w.cfg.Interval == 0
+	}
+	w.run.Add(rec.Sequence, rec.Arrival, kept...)
+	return nil
+}
+
+func concrete(p kinesisin.Position) bool { return p.Sequence != "" }
+
+// drops counts dropped records by verdict.
+type drops [dedupe.OtherEpoch + 1]int
+
+// judge gives the records that the filter keeps.
+func (w *shardWorker) judge(data [][]byte) (kept [][]byte, dropped drops) {
+	if w.filter == nil {
+		return data, dropped
+	}
+	for i, d := range data {
+		switch verdict := w.filter.Check(d); {
+		case verdict != dedupe.Keep:
+			dropped[verdict]++
+			if len(kept) == i { // the first one that goes: those before it stay where they are
+				kept = data[:i:i]
+			}
+		case len(kept) == i:
+			kept = data[:i+1]
+		default:
+			kept = append(kept, d)
+		}
+	}
+	return kept, dropped
+}
+
+// book tells the budget what the run takes.
+func (w *shardWorker) book() {
+	now := w.run.Memory()
+	w.budget.Add(now - w.booked)
+	w.booked = now
+	w.budget.hold(w.holder, now)
+}
+
+// formerLayout is a layout that is no longer in force.
+type formerLayout struct {
+	layoutVersion
+	asked bool // no object of it begins with its first record behind what is stored
+}
+
+// continueFormer looks for an object that was stored under a former layout and not yet saved as stored when the
+// configuration changed. If there is one, the record is in it. Until the question is answered for all former layouts,
+// each by the first record that it would have kept, records are kept only if the filter says so.
+func (w *shardWorker) continueFormer(ctx context.Context, rec *kinesisin.Record, kept bool) (continued bool, err error) {
+	open := false
+	for i := range w.former {
+		f := &w.former[i]
+		if f.asked {
+			continue
+		}
+		if !kept && f.layout.Config().Deduplicate {
+			open = true
+			continue
+		}
+		want := s3sink.Meta{Stream: w.chain.Stream, StreamCreated: w.chain.Created.Unix(), Shard: w.chain.Shard, First: rec.Sequence}
+		last, found, err := w.committer.Find(ctx, f.layout.Key(w.chain, f.version, rec.Sequence, rec.Arrival), want)
+		if err != nil {
+			return false, err
+		}
+		f.asked = true
+		if found {
+			w.cfg.Log.Info("an object of the former layout is continued", "shard", w.shard.ID, "layout_version", f.version, "last", last)
+			w.stored = last
+			w.former = w.former[i:]
+			for j := range w.former {
+				w.former[j].asked = false
+			}
+			return true, nil
+		}
+	}
+	if !open {
+		w.former = nil
+	}
+	return false, nil
+}
+
+// settle takes the result of storing a run.
+func (w *shardWorker) settle(r uploadResult) error {
+	stored := w.storing
+	w.storing = nil
+	if errors.Is(r.err, errGraceOver) {
+		return &UnstoredError{Records: stored.run.Records() + w.run.Records(), Bytes: stored.run.Bytes() + w.run.Bytes()}
+	}
+	if r.err != nil {
+		return r.err
+	}
+	w.storedThrough(r.through)
+	return nil
+}
+
+// storedThrough drops what another writer has stored already.
+func (w *shardWorker) storedThrough(sequence string) {
+	if s3sink.CompareSequence(sequence, w.stored) <= 0 {
+		return
+	}
+	w.stored = sequence
+	w.run.DropThrough(sequence)
+	w.book()
+}
+
+// finish stores what is held, after reading has ended with cause, and saves how far the shard is.
+func (w *shardWorker) finish(ctx context.Context, cause error) (finished bool, err error) {
+	for w.storing != nil || !w.run.Empty() {
+		w.closeRun(ctx)
+		if err := w.settle(<-w.uploaded); err != nil {
+			w.budget.Add(-w.booked)
+			return false, errors.Join(cause, err)
+		}
+		w.report()
+	}
+	if cause != nil {
+		return false, cause
+	}
+	return w.saveEnd(ctx)
+}

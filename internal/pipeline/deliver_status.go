@@ -1,0 +1,172 @@
+package pipeline
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/dedupe"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+)
+
+// DeliverStatus is what Deliver is doing at one moment.
+type DeliverStatus struct {
+	Stream      string
+	Destination string
+	Ready       bool
+	Draining    bool
+	Freshness   time.Duration // age of the oldest record that is not stored; 0 if there is none
+	Memory      int64         // bytes of records held
+	MemoryLimit int64
+	Trouble     []string // what fails at present and is tried again
+	Shards      []ShardStatus
+}
+
+// ShardStatus is what a shard's worker is doing.
+type ShardStatus struct {
+	Shard      string
+	Behind     time.Duration // how far reading is behind the shard's end
+	Answered   time.Time     // when the stream answered last
+	Seen       time.Time     // everything that arrived until then has been read
+	Oldest     time.Time     // arrival of the oldest record that is held; zero if none is
+	Records    int           // held
+	Bytes      int64         // held, plain
+	Storing    bool
+	Stored     string // sequence number up to which the shard is stored
+	Objects    int    // stored since the start
+	LastObject string // the key of the newest of them
+	LastStored time.Time
+}
+
+// Status gives a snapshot. It may be called at any time.
+func (d *Deliver) Status() DeliverStatus {
+	s := DeliverStatus{
+		Stream: d.cfg.Stream.Stream, Destination: d.cfg.Destination.String(), Ready: d.Ready(), Draining: d.isDraining(),
+		Memory: d.budget.inUse(), MemoryLimit: d.cfg.MaxBytes,
+	}
+	for _, o := range []*outage{d.streamHealth, d.destinationHealth, d.storeHealth} {
+		if err := o.trouble(); err != nil {
+			s.Trouble = append(s.Trouble, err.Error())
+		}
+	}
+	s.Shards = d.shards()
+	now := time.Now()
+	for i := range s.Shards {
+		s.Freshness = max(s.Freshness, s.Shards[i].freshness(now))
+	}
+	return s
+}
+
+func (d *Deliver) shards() []ShardStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := make([]ShardStatus, 0, len(d.workers))
+	for _, w := range d.workers {
+		w.mu.Lock()
+		list = append(list, w.status)
+		w.mu.Unlock()
+	}
+	slices.SortFunc(list, func(a, b ShardStatus) int { return cmp.Compare(a.Shard, b.Shard) })
+	return list
+}
+
+// silentAfter is how long a stream may not answer before records are assumed to be waiting in it.
+const silentAfter = 15 * time.Second
+
+// freshness is the age of the oldest record of the shard that is not stored, as far as that is known.
+func (s *ShardStatus) freshness(now time.Time) time.Duration {
+	age := s.Behind
+	if !s.Oldest.IsZero() {
+		age = max(age, now.Sub(s.Oldest))
+	}
+	if !s.Seen.IsZero() && now.Sub(s.Answered) > silentAfter {
+		age = max(age, now.Sub(s.Seen))
+	}
+	return max(age, 0)
+}
+
+// heard notes an answer of the stream.
+func (w *shardWorker) heard(b *kinesisin.Batch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Behind, w.status.Answered, w.status.Seen = b.Behind, b.Asked, b.Seen
+}
+
+// wrote notes an object.
+func (w *shardWorker) wrote(o *s3sink.Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Objects++
+	w.status.LastObject, w.status.LastStored = o.Key, time.Now()
+}
+
+// report notes what the worker holds.
+func (w *shardWorker) report() {
+	var oldest time.Time
+	records, size := w.run.Records(), w.run.Bytes()
+	switch {
+	case w.storing != nil:
+		oldest = w.storing.oldest
+	case !w.run.Empty():
+		_, oldest = w.run.First()
+	case w.batch != nil && w.next < len(w.batch.Records):
+		oldest = w.batch.Records[w.next].Arrival
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Shard = w.shard.ID
+	w.status.Oldest, w.status.Records, w.status.Bytes, w.status.Storing = oldest, records, size, w.storing != nil
+	w.status.Stored = w.stored
+}
+
+// deliverMetrics says how far behind delivery is. Gauges are computed when they are asked for, so that they stay true
+// while nothing moves.
+type deliverMetrics struct {
+	dropped [dedupe.OtherEpoch + 1]prometheus.Counter
+}
+
+func newDeliverMetrics(reg prometheus.Registerer, d *Deliver) *deliverMetrics {
+	m := &deliverMetrics{}
+	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "binlogstreamer_duplicates_dropped_total", Help: "Records that were not stored because they were sent twice, or by a writer that was replaced.",
+	}, []string{"reason"})
+	for _, v := range dedupe.Drops {
+		m.dropped[v] = dropped.WithLabelValues(v.String())
+	}
+	if reg == nil {
+		return m
+	}
+	reg.MustRegister(dropped, behindCollector{d},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "binlogstreamer_delivery_freshness_seconds", Help: "Age of the oldest record that is not stored yet; 0 when there is none.",
+		}, func() float64 { return d.Status().Freshness.Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "binlogstreamer_delivery_buffered_bytes", Help: "Memory that records take between the stream and the destination.",
+		}, func() float64 { return float64(d.budget.inUse()) }),
+	)
+	return m
+}
+
+func (m *deliverMetrics) drop(dropped drops) {
+	for v, n := range dropped {
+		if n > 0 {
+			m.dropped[v].Add(float64(n))
+		}
+	}
+}
+
+var behindDesc = prometheus.NewDesc("binlogstreamer_delivery_behind_seconds", "How far reading a shard is behind its newest record.", []string{"shard"}, nil)
+
+// behindCollector gives a gauge for each shard that is read at present.
+type behindCollector struct{ d *Deliver }
+
+func (c behindCollector) Describe(ch chan<- *prometheus.Desc) { ch <- behindDesc }
+
+func (c behindCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.d.shards() {
+		ch <- prometheus.MustNewConstMetric(behindDesc, prometheus.GaugeValue, s.Behind.Seconds(), s.Shard)
+	}
+}
