@@ -40,15 +40,18 @@ func fits(m *replication.TableMapEvent, t *schema.Table, cs charsets) error {
 			return differs(c, signName(c.Unsigned), signName(u))
 		}
 		for _, m := range []map[int]uint64{collations, enumCollations} {
-			if id, known := m[i]; known && c.Charset != "" && cs[id].Charset != "" && cs[id].Charset != c.Charset {
-				return differs(c, c.Charset, cs[id].Charset)
+			if id, known := m[i]; known && cs[id].Charset != "" && charsetOf(c) != "" && cs[id].Charset != charsetOf(c) {
+				return differs(c, charsetOf(c), cs[id].Charset)
 			}
 		}
 		for _, labels := range []map[int][]string{enums, sets} {
-			if l, known := labels[i]; known && len(l) != len(c.Labels) {
-				return differs(c, fmt.Sprintf("a list of %d labels", len(c.Labels)), len(l))
-			} else if known && !slices.Equal(ascii(l), ascii(c.Labels)) {
-				return differs(c, c.Labels, l)
+			l, known := labels[i]
+			if !known {
+				continue
+			}
+			decoded, err := decodeLabels(l, cs[enumCollations[i]])
+			if err == nil && !slices.Equal(decoded, c.Labels) {
+				return differs(c, c.Labels, decoded)
 			}
 		}
 	}
@@ -61,6 +64,14 @@ func fits(m *replication.TableMapEvent, t *schema.Table, cs charsets) error {
 	return nil
 }
 
+// charsetOf is the character set that a table map names for a column; "" if that cannot be told.
+func charsetOf(c *schema.Column) string {
+	if c.Type == schema.Binary || c.Type == schema.VarBinary || c.Type == schema.Blob {
+		return "binary"
+	}
+	return c.Charset
+}
+
 func signName(unsigned bool) string {
 	if unsigned {
 		return "unsigned"
@@ -69,17 +80,6 @@ func signName(unsigned bool) string {
 }
 
 func isNumber(t schema.Type) bool { return t >= schema.TinyInt && t <= schema.Double }
-
-// ascii replaces labels that a character set may write differently by a mark.
-func ascii(labels []string) []string {
-	out := slices.Clone(labels)
-	for i, l := range out {
-		if strings.ContainsFunc(l, func(r rune) bool { return r >= 0x80 }) {
-			out[i] = "\x80"
-		}
-	}
-	return out
-}
 
 func primaryKey(m *replication.TableMapEvent) []int {
 	var key []int
@@ -104,6 +104,10 @@ func fromTableMap(m *replication.TableMapEvent, base *schema.Table, cs charsets)
 		labels := enums[i]
 		if labels == nil {
 			labels = sets[i]
+		}
+		labels, err := decodeLabels(labels, collation)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", m.ColumnName[i], err)
 		}
 		text, err := columnType(m, i, unsigned[i], collation, labels)
 		if err != nil {
@@ -234,7 +238,7 @@ func columnType(m *replication.TableMapEvent, i int, unsigned bool, c source.Col
 func labelList(labels []string) string {
 	quoted := make([]string, len(labels))
 	for i, l := range labels {
-		quoted[i] = "'" + strings.ReplaceAll(l, "'", "''") + "'"
+		quoted[i] = "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(l) + "'"
 	}
 	return strings.Join(quoted, ",")
 }

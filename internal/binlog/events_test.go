@@ -410,3 +410,106 @@ func TestMariaDBGTID(t *testing.T) {
 		t.Errorf("the set is %s, the server has %s, %v", r.set, end, err)
 	}
 }
+
+// Labels come from the log in the column's character set, if the table is gone.
+func testLabels(t *testing.T, s *testservers.MySQLServer) {
+	s.MustExec(t, "SET GLOBAL binlog_row_metadata = FULL")
+	defer s.MustExec(t, "SET GLOBAL binlog_row_metadata = MINIMAL")
+	b := newBench(t, s)
+	create := "CREATE TABLE t (a ENUM('ü','x') CHARACTER SET latin1, b ENUM('中','y') CHARACTER SET gbk, c SET('a\\\\b','it''s','ä') CHARACTER SET utf8mb4, d ENUM('ж') CHARACTER SET utf16)"
+	b.exec(create, `INSERT INTO t VALUES ('ü', '中', 'a\\b,it''s,ä', 'ж')`)
+	read := func() []string {
+		r := b.recorder(b.start)
+		if err := b.read(b.start, r); err != nil {
+			t.Fatal(err)
+		}
+		return r.lines[3:5]
+	}
+	before := read()
+	b.exec("DROP TABLE t")
+	after := read()
+	want := []string{"begin", `t insert "ü" "中" "a\\b,it's,ä" "ж"`}
+	if !slices.Equal(before, want) || !slices.Equal(after, want) {
+		t.Errorf("got\n%q\nand\n%q\nwant\n%q", before, after, want)
+	}
+}
+
+// Rows of more than one packet of 16 MiB come whole.
+func testLargeRow(t *testing.T, s *testservers.MySQLServer) {
+	s.MustExec(t, "SET GLOBAL max_allowed_packet = 134217728")
+	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)")
+	b.exec("INSERT INTO t VALUES (1, REPEAT('ab', 17000000)), (2, 'small')")
+	var sizes []int
+	r := b.recorder(b.start)
+	handler := handlerFunc{r, func(rows *Rows) error {
+		for rows.Next() {
+			v := rows.After[1]
+			if strings.Trim(string(v), "ab") != "" && len(sizes) == 0 {
+				t.Error("the large value is damaged")
+			}
+			sizes = append(sizes, len(v))
+		}
+		return rows.Err()
+	}}
+	if err := b.read(b.start, r, func(c *Config) { c.Handler = untilEndOf{handler, r.read(t, b)} }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sizes, []int{34000000, 5}) {
+		t.Errorf("values have %v bytes", sizes)
+	}
+}
+
+// A handler that blocks for longer than the server's write timeout keeps its connection.
+func testBackPressure(t *testing.T, s *testservers.MySQLServer) {
+	s.MustExec(t, "SET GLOBAL net_write_timeout = 1", "SET GLOBAL max_allowed_packet = 134217728")
+	defer s.MustExec(t, "SET GLOBAL net_write_timeout = DEFAULT")
+	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)")
+	statements := []string{}
+	for i := range 30 {
+		statements = append(statements, fmt.Sprintf("INSERT INTO t VALUES (%d, REPEAT('x', 1000000))", i))
+	}
+	b.exec(statements...)
+	connections := 0
+	cfg := b.config()
+	r := b.recorder(b.start)
+	blocked := false
+	cfg.Handler = untilEndOf{handlerFunc{r, func(rows *Rows) error {
+		if !blocked {
+			blocked = true
+			time.Sleep(3 * time.Second) // what is tested is that time passes
+		}
+		return nil
+	}}, r.read(t, b)}
+	reader := New(cfg)
+	reader.onReady = func(int) { connections++ }
+	if err := reader.Run(t.Context(), b.start); !errors.Is(err, errEnough) {
+		t.Error(err)
+	}
+	if connections != 1 {
+		t.Errorf("%d connections were needed", connections)
+	}
+}
+
+// handlerFunc is a recorder with other rows.
+type handlerFunc struct {
+	*recorder
+	rows func(*Rows) error
+}
+
+func (h handlerFunc) Rows(_ context.Context, rows *Rows) error { return h.rows(rows) }
+
+// untilEndOf stops any handler at the first boundary that is at the end of the log.
+type untilEndOf struct {
+	Handler
+	end source.Position
+}
+
+func (u untilEndOf) Commit(ctx context.Context, b Boundary) error {
+	if err := u.Handler.Commit(ctx, b); err != nil {
+		return err
+	}
+	if !b.Position().Before(u.end) {
+		return errEnough
+	}
+	return nil
+}

@@ -213,7 +213,7 @@ func (b *bench) read(from source.Position, r *recorder, change ...func(*Config))
 		b.t.Fatal(err)
 	}
 	cfg := b.config()
-	cfg.Handler = untilEnd{r, end}
+	cfg.Handler = untilEndOf{r, end}
 	for _, fn := range change {
 		fn(&cfg)
 	}
@@ -224,22 +224,6 @@ func (b *bench) read(from source.Position, r *recorder, change ...func(*Config))
 		return nil
 	}
 	return err
-}
-
-// untilEnd stops at the first boundary that is at the end of the log.
-type untilEnd struct {
-	*recorder
-	end source.Position
-}
-
-func (u untilEnd) Commit(ctx context.Context, b Boundary) error {
-	if err := u.recorder.Commit(ctx, b); err != nil {
-		return err
-	}
-	if !b.Position().Before(u.end) {
-		return errEnough
-	}
-	return nil
 }
 
 func (b *bench) want(r *recorder, err error, lines ...string) {
@@ -269,6 +253,9 @@ var common = map[string]func(t *testing.T, s *testservers.MySQLServer){
 	"no full image":      testPartialImage,
 	"idle":               testIdle,
 	"create select":      testCreateSelect,
+	"labels":             testLabels,
+	"large row":          testLargeRow,
+	"back-pressure":      testBackPressure,
 }
 
 func runCommon(t *testing.T, s *testservers.MySQLServer) {
