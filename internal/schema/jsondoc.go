@@ -240,7 +240,7 @@ const base64Line = 57
 func (d *docWriter) base64(data []byte) {
 	for first := true; len(data) > 0; first = false {
 		if !first {
-			d.dst = append(d.dst, '\\', 'n')
+			d.twiceEscaped('\n')
 		}
 		n := min(len(data), base64Line)
 		d.dst = base64.StdEncoding.AppendEncode(d.dst, data[:n])
