@@ -31,7 +31,10 @@ type Config struct {
 	StreamName string // either this
 	StreamARN  string // or this, or both
 
-	MaxBytes        int // of records that are queued or in flight, over all shards; default 32 MiB. One larger record passes alone
+	// MaxBytes bounds the memory of records that are queued or in flight, over all shards; default 32 MiB. One larger
+	// record passes alone. The bodies of requests come on top: at most 4/3 of what they carry.
+	MaxBytes int
+
 	MaxRecordBytes  int // data and partition key; default: what the stream allows, which also caps a larger value
 	MaxRequestBytes int // data and partition keys of one request; default 5 MiB, at most 10 MiB. One larger record passes alone
 

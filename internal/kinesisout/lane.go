@@ -26,12 +26,13 @@ type lane struct {
 	entries []types.PutRecordsRequestEntry
 	keys    []string
 	took    []bool // which of the batch were accepted
+	wire    wire
 	pause   backoff
 	barren  int // requests in a row without an accepted record
 }
 
 func newLane(w *Writer, s shard) *lane {
-	return &lane{w: w, shard: s, wake: make(chan struct{}, 1), queue: newQueue()}
+	return &lane{w: w, shard: s, wake: make(chan struct{}, 1), queue: newQueue(), wire: wire{bodies: &w.bodies}}
 }
 
 // push queues a record. Its order is given here, so that it agrees with the queue's.
@@ -102,7 +103,7 @@ func (l *lane) call(ctx context.Context) (*kinesis.PutRecordsOutput, error) {
 	begun := time.Now()
 	out, err := w.cfg.API.PutRecords(ctx, &kinesis.PutRecordsInput{
 		StreamName: w.cfg.name(), StreamARN: w.cfg.arn(), Records: l.request(),
-	})
+	}, l.wire.use)
 	w.metrics.latency.Observe(time.Since(begun).Seconds())
 	if err == nil && len(out.Records) != len(l.batch) {
 		err = fmt.Errorf("the answer tells of %d records, %d were sent", len(out.Records), len(l.batch))

@@ -15,6 +15,7 @@ type Writer struct {
 	trouble *trouble
 	budget  budget
 	items   itemPool
+	bodies  sync.Pool // of *[]byte, for wire
 	order   atomic.Uint64
 	look    chan struct{} // one token: the shards may have changed
 
