@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -326,4 +327,43 @@ func testRefusalAndCancel(t *testing.T, s *testservers.MySQLServer) {
 	if err := New(cfg).Run(ctx, b.start); err != cause {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A position taken on one server goes on at another that has the same transactions under other coordinates.
+func TestFailoverByGTID(t *testing.T) {
+	a := newBench(t, testservers.MySQL(t), "CREATE TABLE t (id INT PRIMARY KEY)")
+	a.exec("INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")
+	r := a.recorder(a.start)
+	if err := a.read(a.start, r); err != nil {
+		t.Fatal(err)
+	}
+	first := r.boundaries[0].pos
+	first.ServerUUID = a.info.UUID
+
+	other := testservers.MySQL(t, testservers.ServerID(2))
+	b := newBench(t, other)
+	b.db = a.db
+	set, err := ParseGTIDSet(source.MySQL, first.GTIDSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := (*set.my[a.info.UUID])[0].last
+	// What the first server did until that boundary is in the other one's history; what came after is in its log.
+	other.MustExec(t, fmt.Sprintf("SET GLOBAL gtid_purged = '+%s:1-%d'", a.info.UUID, last-1),
+		"CREATE DATABASE "+a.db, "CREATE TABLE "+a.db+".t (id INT PRIMARY KEY)", "FLUSH BINARY LOGS",
+		fmt.Sprintf("SET gtid_next = '%s:%d'", a.info.UUID, last), "INSERT INTO "+a.db+".t VALUES (1)",
+		fmt.Sprintf("SET gtid_next = '%s:%d'", a.info.UUID, last+1), "INSERT INTO "+a.db+".t VALUES (2)",
+		"SET gtid_next = 'AUTOMATIC'", "INSERT INTO "+a.db+".t VALUES (3)")
+	// The other's own transactions before that are in the position, as they would be if they had been replicated.
+	own := other.MustQuery(t, "SELECT GTID_SUBTRACT(@@GLOBAL.gtid_executed, '"+a.info.UUID+":1-1000000')")[0][0]
+	n := strings.LastIndexAny(own, "-:")
+	count, err := strconv.Atoi(own[n+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.GTIDSet += fmt.Sprintf(",%s:1-%d", b.info.UUID, count-1)
+
+	got := b.recorder(first)
+	err = b.read(first, got)
+	b.want(got, err, "schema 6 t (id)", "begin", "t insert 2", "commit", "begin", "t insert 3", "commit")
 }
