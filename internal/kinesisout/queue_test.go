@@ -161,6 +161,9 @@ func TestLayoutFind(t *testing.T) {
 
 // A steady stream of records must not leave garbage behind for each of them.
 func TestPutAllocatesLittle(t *testing.T) {
+	if underRace {
+		t.Skip("pools forget at random under the race detector")
+	}
 	w := New(Config{StreamName: "s"})
 	w.maxRecord = 1 << 20
 	w.install(layout{{id: "only"}})
