@@ -207,4 +207,3 @@ func (s *MySQLServer) MustStartAgain(t testing.TB, flags ...string) {
 
 // Port16 is the port in the width that connection settings have.
 func (s *MySQLServer) Port16() uint16 { return uint16(s.Port) }
-

@@ -42,7 +42,7 @@ func Main(m *testing.M, options ...goleak.Option) {
 
 // missing is the failure of a test whose server isn't there.
 func missing(what string, err error) error {
-	return fmt.Errorf("%s can't be started: %w\nTo install everything that the tests need, run:\n\n\tscripts/install-test-servers\n", what, err)
+	return fmt.Errorf("%s can't be started: %w; to install everything that the tests need, run scripts/install-test-servers", what, err)
 }
 
 // installed returns the path of a file in the cache of test servers.

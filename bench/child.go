@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/dbserver"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// stepVariable names the step that a child process does; without it the process is the one that starts children.
+const stepVariable = "BINLOGSTREAMER_BENCH_STEP"
+
+// productMemory is the product's default memory_limit, which its steps run with as it would.
+const productMemory = 256 << 20
+
+// params is what a step has to know. The parent sends it on standard input.
+type params struct {
+	Port    int    `json:"port"` // of the database server
+	File    string `json:"file"` // where the changes begin
+	Offset  uint32 `json:"offset"`
+	Changes int64  `json:"changes"` // how many there are
+	Rows    int64  `json:"rows"`    // in the table
+	Table   string `json:"table"`
+	Stream  string `json:"stream"`  // endpoint of the stub stream
+	Records string `json:"records"` // file of records, one a line
+	Dir     string `json:"dir"`     // for what the step writes
+}
+
+// source is how the product reaches the database server.
+func (p *params) source() source.Config {
+	return source.Config{Host: dbserver.Host, Port: uint16(p.Port), User: dbserver.User, TLS: source.TLSDisabled,
+		Password: func(context.Context) (string, error) { return "", nil }}
+}
+
+// measurement is what a step found out about itself.
+type measurement struct {
+	Step  string        `json:"step"`
+	Items int64         `json:"items"` // changes, rows or records
+	Bytes int64         `json:"bytes"` // of records
+	Wall  time.Duration `json:"wall_ns"`
+	CPU   time.Duration `json:"cpu_ns"`
+	RSS   int64         `json:"peak_rss_bytes"`
+}
+
+// cpuPerItem is in microseconds.
+func (m measurement) cpuPerItem() float64 {
+	return float64(m.CPU.Nanoseconds()) / 1e3 / float64(max(m.Items, 1))
+}
+
+func (m measurement) perSecond() float64 { return float64(m.Items) / m.Wall.Seconds() }
+
+// mbPerCPUSecond is how many megabytes of records one core does in a second.
+func (m measurement) mbPerCPUSecond() float64 { return float64(m.Bytes) / 1e6 / m.CPU.Seconds() }
+
+// step is one thing to measure. It calls done once, when the work is over, with what it did.
+type step func(ctx context.Context, p *params, done func(items, bytes int64)) error
+
+var steps = map[string]step{
+	"binlog baseline": binlogBaseline,
+	"binlog ours":     binlogOurs,
+	"stream baseline": streamBaseline,
+	"stream ours":     streamOurs,
+	"load bare":       loadBare,
+	"load baseline":   loadBaseline,
+	"load ours":       loadOurs,
+	"deliver gzip":    deliverGzip,
+	"deliver ours":    deliverOurs,
+	"records":         writeRecords,
+}
+
+// runStep is the whole life of a child process; the result is its exit code.
+func runStep(name string) int {
+	if name == stubStep {
+		return serveStub()
+	}
+	var p params
+	do := steps[name]
+	err := json.NewDecoder(os.Stdin).Decode(&p)
+	if err == nil && do == nil {
+		err = fmt.Errorf("no such step: %q", name)
+	}
+	if err == nil {
+		err = measured(name, do, &p)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}
+
+func measured(name string, do step, p *params) error {
+	if len(name) > 5 && name[len(name)-5:] == " ours" {
+		debug.SetMemoryLimit(productMemory)
+	}
+	var m measurement
+	begin, cpu := time.Now(), cpuTime()
+	err := do(context.Background(), p, func(items, bytes int64) {
+		m = measurement{Step: name, Items: items, Bytes: bytes, Wall: time.Since(begin)}
+	})
+	if err != nil {
+		return err
+	}
+	if m.Items == 0 {
+		return fmt.Errorf("did nothing")
+	}
+	m.CPU, m.RSS = cpuTime()-cpu, peakMemory()
+	return json.NewEncoder(os.Stdout).Encode(m)
+}
+
+// child runs a step in a process of its own.
+func child(ctx context.Context, name string, p params) (measurement, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return measurement{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	in, err := json.Marshal(p)
+	if err != nil {
+		return measurement{}, err
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), stepVariable+"="+name)
+	cmd.Stdin = bytes.NewReader(in)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return measurement{}, fmt.Errorf("step %q: %w", name, err)
+	}
+	var m measurement
+	if err := json.Unmarshal(out, &m); err != nil {
+		return m, fmt.Errorf("step %q: result %q: %w", name, out, err)
+	}
+	return m, nil
+}
+
+// cpuTime is what this process has used so far, in user and system mode.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// peakMemory is the highest resident set of this process. The kernel's getrusage would also count what the parent
+// had when it forked us, so the high-water mark of the address space is asked for where there is one.
+func peakMemory() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		if _, rest, ok := bytes.Cut(status, []byte("VmHWM:")); ok {
+			fields := bytes.Fields(rest)
+			if kb, err := strconv.ParseInt(string(fields[0]), 10, 64); err == nil {
+				return kb << 10
+			}
+		}
+	}
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Maxrss << 10
+}

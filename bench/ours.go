@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/client"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// recordOptions is the form that the product gives records by default.
+func recordOptions() record.Options {
+	o := record.DefaultOptions("bench")
+	o.IncludeTransactionDetails, o.IncludeGTID = true, true
+	return o
+}
+
+// encoder makes records of row changes, as the product does, and gives each to emit.
+type encoder struct {
+	emit  func(key, data []byte) error
+	want  int64
+	tx    record.Transaction
+	inTx  uint64
+	items int64
+	plans map[*schema.ImageLayout]*record.Plan
+	memo  record.Memo
+	key   []byte
+	data  []byte
+}
+
+var errAllRead = errors.New("all changes were read")
+
+func (e *encoder) Begin(_ context.Context, tx *record.Transaction) error {
+	e.tx, e.inTx = *tx, 0
+	return nil
+}
+
+func (e *encoder) Rows(_ context.Context, rows *binlog.Rows) error {
+	plan := e.plans[rows.Layout]
+	if plan == nil {
+		var err error
+		if plan, err = record.NewPlan(rows.Table, rows.Layout, recordOptions()); err != nil {
+			return err
+		}
+		e.plans[rows.Layout] = plan
+	}
+	stamp := record.Stamp{Time: time.Now(), Tx: &e.tx, PrevTxID: 1, PrevTxRecordID: 1, Term: 1, Epoch: 1, Memo: &e.memo}
+	for rows.Next() {
+		row := rows.After
+		if rows.Op == record.Delete {
+			row = rows.Before
+		}
+		e.inTx++
+		stamp.RecordID, stamp.Place = e.inTx, rows.Place
+		var err error
+		if e.data, err = plan.Append(e.data[:0], rows.Op, row, rows.Before, &stamp); err != nil {
+			return err
+		}
+		if e.key, err = plan.AppendPartitionKey(e.key[:0], row, &stamp); err != nil {
+			return err
+		}
+		if err := e.emit(e.key, e.data); err != nil {
+			return err
+		}
+		if e.items++; e.items == e.want {
+			return errAllRead
+		}
+	}
+	return rows.Err()
+}
+
+func (e *encoder) Commit(context.Context, binlog.Boundary) error     { return nil }
+func (e *encoder) Schema(context.Context, binlog.SchemaChange) error { return nil }
+
+// encodeBinlog reads all changes and gives each record to emit.
+func encodeBinlog(ctx context.Context, p *params, emit func(key, data []byte) error) error {
+	e := &encoder{emit: emit, want: p.Changes, plans: make(map[*schema.ImageLayout]*record.Plan)}
+	reader := binlog.New(binlog.Config{
+		Source: p.source(), ServerID: 7002, Handler: e,
+		Selected: func(s, t string) bool { return s == database && t == p.Table },
+	})
+	err := reader.Run(ctx, source.Position{File: p.File, Offset: uint64(p.Offset)})
+	if !errors.Is(err, errAllRead) {
+		return fmt.Errorf("ended after %d of %d changes: %w", e.items, e.want, err)
+	}
+	return nil
+}
+
+func binlogOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	var items, bytes int64
+	err := encodeBinlog(ctx, p, func(key, data []byte) error {
+		items++
+		bytes += int64(len(key) + len(data))
+		return nil
+	})
+	done(items, bytes)
+	return err
+}
+
+// writeRecords writes the records of all changes into a file, one a line, for the deliver measurements.
+func writeRecords(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	f, err := os.Create(p.Records)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriterSize(f, 1<<20)
+	var items, bytes int64
+	err = encodeBinlog(ctx, p, func(_, data []byte) error {
+		items++
+		bytes += int64(len(data))
+		if _, err := w.Write(data); err != nil {
+			return err
+		}
+		return w.WriteByte('\n')
+	})
+	done(items, bytes)
+	return errors.Join(err, w.Flush())
+}
+
+// loadTarget takes the chunks of the product's full load and makes records of their rows.
+type loadTarget struct {
+	mu    sync.Mutex // covers everything below
+	plan  *record.Plan
+	memo  record.Memo
+	key   []byte
+	data  []byte
+	items int64
+	bytes int64
+}
+
+func (t *loadTarget) Open(string, string, time.Duration) (snapshot.Window, error) { return t, nil }
+
+func (t *loadTarget) Mark() (snapshot.Mark, source.Position) {
+	return snapshot.Mark{}, source.Position{}
+}
+
+func (t *loadTarget) Deliver(_ context.Context, _ snapshot.Mark, c *snapshot.Chunk) <-chan error {
+	answer := make(chan error, 1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	answer <- t.encode(c)
+	return answer
+}
+
+func (t *loadTarget) encode(c *snapshot.Chunk) (err error) {
+	if t.plan == nil {
+		if t.plan, err = record.NewPlan(c.Table, c.Layout, recordOptions()); err != nil {
+			return err
+		}
+	}
+	stamp := record.Stamp{Time: time.Now(), Term: 1, Epoch: 1, Memo: &t.memo}
+	for row := range c.Rows() {
+		if t.data, err = t.plan.Append(t.data[:0], record.Load, row, nil, &stamp); err != nil {
+			return err
+		}
+		if t.key, err = t.plan.AppendPartitionKey(t.key[:0], row, &stamp); err != nil {
+			return err
+		}
+		t.items++
+		t.bytes += int64(len(t.key) + len(t.data))
+	}
+	return nil
+}
+
+func (t *loadTarget) Gone()  {}
+func (t *loadTarget) Close() {}
+
+func loadOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	conn, err := source.Connect(ctx, p.source())
+	if err != nil {
+		return err
+	}
+	server, err := source.Describe(ctx, conn)
+	source.Close(conn)
+	if err != nil {
+		return err
+	}
+	target := &loadTarget{}
+	loader := snapshot.New(snapshot.Config{
+		Server: server, Load: source.LoadTable, Stream: target,
+		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, p.source()) },
+		Log:     discard,
+	})
+	if err := loader.Open([]snapshot.Job{{Schema: database, Table: p.Table}}); err != nil {
+		return err
+	}
+	err = loader.Run(ctx)
+	done(target.items, target.bytes)
+	return err
+}

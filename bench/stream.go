@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
+	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+)
+
+var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func awsConfig() aws.Config {
+	return aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("bench", "bench", "")}
+}
+
+// streamOurs is the product's whole replicating half, with order per key, checkpoints and all.
+func streamOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	rules, err := mapping.Parse(fmt.Appendf(nil, `{"rules": [{"rule-type": "selection", "rule-id": "1", "rule-name": "1",
+		"object-locator": {"schema-name": %q, "table-name": %q}, "rule-action": "include"}]}`, database, p.Table))
+	if err != nil {
+		return err
+	}
+	store, err := checkpoint.OpenFile(p.Dir)
+	if err != nil {
+		return err
+	}
+	// It ends when the stub has everything. What the stub counts includes the records that announce the start.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		for ctx.Err() == nil {
+			if got, err := askStub(ctx, p.Stream); err == nil && got.Records >= p.Changes {
+				done(p.Changes, got.Bytes)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return pipeline.NewReplicate(pipeline.ReplicateConfig{
+		Task: "bench", Migration: pipeline.CDC, Source: p.source(), ServerID: 7003, Rules: rules,
+		Records: recordOptions(), Rendered: schema.Options{}, Deduplicate: true,
+		Stream: kinesisout.Config{API: kinesisout.NewClient(awsConfig(), p.Stream), StreamName: streamName},
+		Store:  store, Start: fmt.Sprintf("%s:%d", p.File, p.Offset), Log: discard,
+	}).Run(ctx)
+}
