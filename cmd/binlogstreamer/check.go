@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/check"
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/config"
+)
+
+type checkCmd struct{ configFlag }
+
+// Run prints a line for every item. The faults of the configuration come first; nothing else can be looked at then.
+func (c *checkCmd) Run(a *app) error {
+	show := func(r check.Result) { fmt.Fprintln(a.stdout, r) }
+	cfg, err := config.Load(c.Config, os.LookupEnv, config.Present)
+	if faults, ok := errors.AsType[*config.Faults](err); ok {
+		for _, f := range faults.List {
+			cure := f.Cure
+			f.Cure = ""
+			show(check.Result{Item: "config", State: check.Fail, Found: f.String(), Cure: cure})
+		}
+		return err
+	}
+	show(check.Result{Item: "config", State: check.OK, Found: cfg.File + ", pipeline " + cfg.Name})
+
+	what, stop, err := checks(a.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	faults := check.Run(a.ctx, what, show)
+	switch {
+	case a.ctx.Err() != nil:
+		return context.Cause(a.ctx)
+	case faults > 0:
+		fmt.Fprintf(a.stdout, "\n%s; what is behind → cures it\n", count(faults, "fault"))
+		return errFaultsFound
+	}
+	fmt.Fprintln(a.stdout, "\nno faults")
+	return nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// checks says what to look at for the halves of cfg, and how to end what looking needs.
+func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop func(), err error) {
+	stop = func() {}
+	store, err := checkpoint.OpenFile(cfg.Checkpoint.Store.Dir)
+	if err != nil {
+		return c, stop, fmt.Errorf("%w; let the daemon's user write to checkpoint.store, %s", err, cfg.Checkpoint.Store)
+	}
+	c.Store = &check.Store{Store: store, Where: cfg.Checkpoint.Store.String(), Names: lockNames(cfg.Halves)}
+	if cfg.Halves&config.Replicate != 0 {
+		c.Source = checkSource(cfg)
+	}
+	if cfg.Halves&config.Deliver != 0 {
+		if c.Destination, err = checkDestination(ctx, cfg); err != nil {
+			return c, stop, err
+		}
+	}
+	c.Stream, stop, err = checkStream(ctx, cfg)
+	return c, stop, err
+}
+
+// lockNames are the checkpoints that the halves hold while they run.
+func lockNames(h config.Half) (names []string) {
+	if h&config.Replicate != 0 {
+		names = append(names, "replicate")
+	}
+	if h&config.Deliver != 0 {
+		names = append(names, "deliver")
+	}
+	return names
+}
+
+func checkSource(cfg *config.Pipeline) *check.Source {
+	return &check.Source{
+		Config:   sourceConfig(&cfg.Source),
+		ServerID: cfg.Source.ServerID,
+		Changes:  cfg.Replication.MigrationType != config.FullLoad,
+		Rules: func(lowerCaseTables int) check.Rules {
+			if lowerCaseTables != 0 {
+				return cfg.Replication.Rules.CaseInsensitive()
+			}
+			return cfg.Replication.Rules
+		},
+	}
+}
+
+// checkStream looks at the stream. The embedded one is served for as long as that takes, unless another process does
+// it, but it is not made: a check changes nothing.
+func checkStream(ctx context.Context, cfg *config.Pipeline) (*check.Stream, func(), error) {
+	stop := func() {}
+	c := &check.Stream{
+		Name: cfg.Stream.Name, ARN: cfg.Stream.ARN, AWS: cfg.Stream.Endpoint == "", Embedded: cfg.Stream.Embedded(),
+		Write: cfg.Halves&config.Replicate != 0, Read: cfg.Halves&config.Deliver != 0,
+	}
+	var awsConfig aws.Config
+	endpoint := cfg.Stream.Endpoint
+	var err error
+	if cfg.Stream.Embedded() {
+		node, err := embeddedNode(cfg, "", slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			return nil, stop, err
+		}
+		nodeCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = node.Run(nodeCtx) // if it fails, the calls to it do
+		}()
+		stop = func() { cancel(); <-done }
+		awsConfig, endpoint, err = streamAWS(ctx, cfg, node)
+		if err != nil {
+			stop()
+			return nil, func() {}, err
+		}
+	} else if awsConfig, endpoint, err = streamAWS(ctx, cfg, nil); err != nil {
+		return nil, stop, err
+	}
+	c.Region = awsConfig.Region
+	c.API = kinesis.NewFromConfig(awsConfig, func(o *kinesis.Options) {
+		if endpoint != "" {
+			o.BaseEndpoint = aws.String(endpoint)
+		}
+	})
+	return c, stop, nil
+}
+
+func checkDestination(ctx context.Context, cfg *config.Pipeline) (*check.Destination, error) {
+	d, err := makeDestination(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &check.Destination{Prober: d, Bucket: cfg.Delivery.Destination.Bucket, Key: ".binlogstreamer/probe/" + cfg.Name}, nil
+}

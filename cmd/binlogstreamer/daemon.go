@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/config"
+	"github.com/binlogstreamer/binlogstreamer/internal/console"
+	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+)
+
+// runCmd, replicateCmd and deliverCmd are the same daemon with other halves.
+type runCmd struct {
+	configFlag
+	Once bool `help:"Replicate and deliver what is there now, and exit."`
+}
+
+type replicateCmd struct{ configFlag }
+
+type deliverCmd struct {
+	configFlag
+	Once bool `help:"Deliver what is in the stream now, and exit."`
+}
+
+func (c *runCmd) Run(a *app) error       { return daemon(a, c.Config, config.Both, c.Once) }
+func (c *replicateCmd) Run(a *app) error { return daemon(a, c.Config, config.Replicate, false) }
+func (c *deliverCmd) Run(a *app) error   { return daemon(a, c.Config, config.Deliver, c.Once) }
+
+// daemon runs halves of the pipeline in this process until they end or a signal comes.
+func daemon(a *app, file string, halves config.Half, once bool) error {
+	cfg, err := config.Load(file, os.LookupEnv, halves)
+	if err != nil {
+		return err
+	}
+	log := newLogger(a.stderr, cfg.Log)
+	debug.SetMemoryLimit(int64(cfg.MemoryLimit))
+	log.Info("binlogstreamer starts", "version", buildVersion(), "pipeline", cfg.Name, "config", cfg.File, "pid", os.Getpid())
+	if idle := cfg.Replication.Settings.NoEffect; halves&config.Replicate != 0 && len(idle) > 0 {
+		log.Info("parts of the task settings have no effect here", "file", cfg.Replication.TaskSettings, "parts", idle)
+	}
+	err = stopped(a.ctx, serve(a.ctx, cfg, log, newRegistry(), once, nil), cfg)
+	if err == nil {
+		log.Info("binlogstreamer ends; everything acknowledged is saved")
+	}
+	return err
+}
+
+// unflushedError is a stop by a signal that could not flush everything in time: nothing is lost, but not all was done.
+type unflushedError struct {
+	cfg *config.Pipeline
+	err error
+}
+
+func (e *unflushedError) Error() string {
+	return fmt.Sprintf("stopped before everything was flushed: %v; the next start goes on from the last checkpoint (more time: shutdown_grace, now %s)",
+		e.err, e.cfg.ShutdownGrace)
+}
+
+func (e *unflushedError) Unwrap() error { return e.err }
+
+// RestartHelps says that starting again is all there is to do.
+func (e *unflushedError) RestartHelps() bool { return true }
+
+// stopped is err as it looks in the light of a signal: being cancelled is what was asked for, and running out of
+// time says that the other side was away.
+func stopped(ctx context.Context, err error, cfg *config.Pipeline) error {
+	switch {
+	case err == nil || !errors.Is(context.Cause(ctx), errStopped):
+		return err
+	case errors.Is(err, context.DeadlineExceeded), isUnstored(err):
+		return &unflushedError{cfg, err}
+	case err == context.Cause(ctx) || errors.Unwrap(err) == context.Cause(ctx):
+		return nil
+	}
+	return err
+}
+
+// serve runs the halves of cfg with everything around them. The services below the halves, the console and the
+// embedded stream, end after them; if one of them fails, so do the halves. listening, if not nil, is told the
+// console's address.
+func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry *prometheus.Registry, once bool, listening func(addr string)) error {
+	p, err := assemble(ctx, cfg, log, registry, once)
+	if err != nil {
+		return err
+	}
+	var services []func(context.Context) error
+	if p.node != nil {
+		services = append(services, p.node.Run)
+	}
+	if cfg.HTTP.Listen != "" {
+		c := console.New(console.Config{Listen: cfg.HTTP.Listen, Gatherer: registry, Ready: p.ready(), Log: log})
+		if err := c.Bind(ctx); err != nil {
+			return err
+		}
+		log.Info("serving metrics and health", "address", c.Addr())
+		if listening != nil {
+			listening(c.Addr())
+		}
+		services = append(services, c.Run)
+	}
+	return beside(ctx, services, func(ctx context.Context) error { return p.run(ctx) })
+}
+
+// beside runs work while services run, and ends them after it. A service that fails ends the work with its error.
+func beside(ctx context.Context, services []func(context.Context) error, work func(context.Context) error) error {
+	workCtx, stopWork := context.WithCancelCause(ctx)
+	defer stopWork(nil)
+	below, stopServices := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServices()
+	var group errgroup.Group
+	for _, service := range services {
+		group.Go(func() error {
+			err := service(below)
+			if err != nil {
+				stopWork(err)
+			}
+			return err
+		})
+	}
+	err := work(workCtx)
+	stopServices()
+	serviceErr := group.Wait()
+	if serviceErr != nil && (err == nil || errors.Is(err, context.Canceled) || errors.Is(err, serviceErr)) {
+		return serviceErr
+	}
+	return err
+}
+
+func isUnstored(err error) bool {
+	_, ok := errors.AsType[*pipeline.UnstoredError](err)
+	return ok
+}
+
+// newRegistry holds the process's own metrics beside the pipeline's.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "binlogstreamer_build_info", Help: "1, with the version as a label.", ConstLabels: prometheus.Labels{"version": buildVersion()},
+	})
+	build.Set(1)
+	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// needs names what is missing in the configuration only on this machine, as the configuration's own faults are named.
+func needs(cfg *config.Pipeline, path, problem, cure string) error {
+	return &config.Faults{File: cfg.File, List: []config.Fault{{Path: path, Problem: problem, Cure: cure}}}
+}
+
+// named says which half an error came from.
+func named(half string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", half, err)
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/config"
+)
+
+type passed struct{ error }
+
+func (passed) RestartHelps() bool { return true }
+
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, exitDone},
+		{errHelp, exitDone},
+		{fmt.Errorf("x: %w", errFaultsFound), exitFaults},
+		{&usageError{errors.New("x")}, exitUsage},
+		{fmt.Errorf("x: %w", &config.Faults{}), exitUsage},
+		{fmt.Errorf("x: %w", passed{errors.New("y")}), exitTemporary},
+		{errors.New("x"), exitFailed},
+	} {
+		if got := exitCode(c.err); got != c.want {
+			t.Errorf("%v: exit code %d, want %d", c.err, got, c.want)
+		}
+	}
+	var out bytes.Buffer
+	finish(errors.New("put records: access denied; grant kinesis:PutRecords"), &out)
+	if got := out.String(); got != "binlogstreamer: put records: access denied; grant kinesis:PutRecords\n" {
+		t.Errorf("last line %q", got)
+	}
+}
+
+func TestStoppedBySignal(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errStopped)
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, exitDone},
+		{errStopped, exitDone},
+		{named("replicate", errStopped), exitDone},
+		{fmt.Errorf("flush: %w", context.DeadlineExceeded), exitTemporary},
+		{errors.New("disk full"), exitFailed},
+		{errors.Join(errStopped, errors.New("disk full")), exitFailed},
+	} {
+		if got := exitCode(stopped(ctx, c.err, &config.Pipeline{})); got != c.want {
+			t.Errorf("%v: exit code %d, want %d", c.err, got, c.want)
+		}
+	}
+	if err := stopped(t.Context(), context.DeadlineExceeded, nil); exitCode(err) != exitFailed {
+		t.Errorf("without a signal, running out of time is a failure: %v", err)
+	}
+}
+
+func TestBesideStopsServicesAfterWork(t *testing.T) {
+	var order []string
+	service := func(ctx context.Context) error {
+		<-ctx.Done()
+		order = append(order, "service")
+		return nil
+	}
+	err := beside(t.Context(), []func(context.Context) error{service}, func(context.Context) error {
+		order = append(order, "work")
+		return nil
+	})
+	if err != nil || strings.Join(order, " ") != "work service" {
+		t.Errorf("order %v, %v", order, err)
+	}
+	broken := errors.New("disk full")
+	err = beside(t.Context(), []func(context.Context) error{func(context.Context) error { return broken }}, func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("a failed service must end the work with its error, got %v", err)
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/config"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+)
+
+// makeDeliver connects the stream with the objects. With once, it ends when what is in the stream now is stored.
+func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, error) {
+	cfg := p.cfg
+	awsConfig, endpoint, err := streamAWS(ctx, cfg, p.node)
+	if err != nil {
+		return nil, err
+	}
+	destination, err := makeDestination(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	layout := layoutConfig(cfg)
+	if _, err := s3sink.NewLayout(layout); err != nil {
+		return nil, needs(cfg, "delivery", err.Error(), "")
+	}
+	in := kinesisin.Config{API: kinesisout.NewClient(awsConfig, endpoint), Stream: cfg.Stream.Name}
+	if in.Stream == "" {
+		in.Stream = cfg.Stream.ARN
+	}
+	if p.node != nil {
+		// AWS allows five calls a second and shard, and bills by what waits; our own stream does neither.
+		in.PollInterval, in.CallInterval = 200*time.Millisecond, time.Millisecond
+	}
+	d := &cfg.Delivery
+	return pipeline.NewDeliver(pipeline.DeliverConfig{
+		Stream:      in,
+		Destination: destination,
+		Layout:      layout,
+		Store:       p.store,
+		Start:       pipeline.DeliverStart{Latest: d.StartFrom.Kind == config.Latest, Time: d.StartFrom.Time},
+		Size:        int64(d.BufferingHints.SizeInMBs) << 20,
+		Interval:    time.Duration(d.BufferingHints.IntervalInSeconds) * time.Second,
+		// A quarter of the ceiling: records are there once as they came and once more, compressed, while an object is made.
+		MaxBytes:   int64(cfg.MemoryLimit / 4),
+		Once:       once,
+		Grace:      cfg.ShutdownGrace,
+		Log:        p.log.With("half", "deliver"),
+		Registerer: p.registry,
+	}), nil
+}
+
+// layoutConfig says how objects are named and what is in them.
+func layoutConfig(cfg *config.Pipeline) s3sink.LayoutConfig {
+	d := &cfg.Delivery
+	return s3sink.LayoutConfig{
+		Name: cfg.Name, Prefix: d.Prefix, ErrorOutputPrefix: d.ErrorPrefix,
+		Compression: s3sink.Compression(d.Compression), TimeZone: d.TimeZone.String(), Extension: d.FileExtension,
+		AppendDelimiter: d.AppendNewline, Deduplicate: d.Deduplicate,
+	}
+}
+
+// makeDestination is where objects go.
+func makeDestination(ctx context.Context, cfg *config.Pipeline) (s3sink.Destination, error) {
+	d := &cfg.Delivery
+	if d.Destination.Dir != "" {
+		return s3sink.NewFile(d.Destination.Dir), nil
+	}
+	region := d.Region
+	if region == "" {
+		region = cfg.Stream.Region
+	}
+	awsConfig, err := loadAWS(ctx, cfg, "delivery", region, d.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return s3sink.NewS3(s3sink.S3Config{
+		API:        s3.NewFromConfig(awsConfig, s3sink.ClientOptions(d.Endpoint, d.UsePathStyle)),
+		Bucket:     d.Destination.Bucket,
+		Compatible: d.Endpoint != "",
+	}), nil
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/config"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// sourceConfig is how the server is reached.
+func sourceConfig(s *config.Source) source.Config {
+	return source.Config{
+		Host: s.Host, Port: uint16(s.Port), User: s.User,
+		Password: func(context.Context) (string, error) { return s.Password.Reveal(), nil },
+		TLS:      source.TLSMode(s.TLS), TLSCA: s.TLSCA, TLSCert: s.TLSCert, TLSKey: s.TLSKey,
+		ConnectTimeout: s.ConnectTimeout,
+	}
+}
+
+// makeReplicate connects MySQL with the stream. With once, it ends where the binlog ends now.
+func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replicate, error) {
+	cfg := p.cfg
+	awsConfig, endpoint, err := streamAWS(ctx, cfg, p.node)
+	if err != nil {
+		return nil, err
+	}
+	stop := cfg.Replication.CDCStop.Time
+	if now := time.Now(); once && (stop.IsZero() || now.Before(stop)) {
+		stop = now
+	}
+	return pipeline.NewReplicate(pipeline.ReplicateConfig{
+		Task:        cfg.Name,
+		Migration:   pipeline.Migration(cfg.Replication.MigrationType),
+		Source:      sourceConfig(&cfg.Source),
+		ServerID:    cfg.Source.ServerID,
+		Rules:       cfg.Replication.Rules,
+		Records:     cfg.RecordOptions(),
+		Rendered:    schema.Options{NoHexPrefix: cfg.Stream.NoHexPrefix},
+		Deduplicate: cfg.Delivery.Deduplicate && cfg.Stream.IncludeTransactionDetails,
+		Stream: kinesisout.Config{
+			API:        kinesisout.NewClient(awsConfig, endpoint),
+			StreamName: cfg.Stream.Name, StreamARN: cfg.Stream.ARN,
+			// Queued records may take an eighth of the ceiling; they exist as bytes of a request once more while it is sent.
+			MaxBytes: int(min(32*config.MiB, cfg.MemoryLimit/8)),
+		},
+		Store:    p.store,
+		Start:    cfg.Replication.CDCStart.String(),
+		Stop:     stop,
+		Parallel: cfg.Replication.Settings.MaxFullLoadSubTasks,
+		Grace:    cfg.ShutdownGrace,
+		Log:      p.log.With("half", "replicate"), Registerer: p.registry,
+	}), nil
+}
