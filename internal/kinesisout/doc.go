@@ -3,8 +3,9 @@
 // Kinesis stores the records of one request in any order and may refuse some of them while it takes later ones. So a
 // key's next record is not sent before its previous one is acknowledged: every open shard has a lane, a lane has one
 // request in flight, and a request holds at most one record of each partition key. A record that was refused, or whose
-// answer was lost, is sent again before any later record of its key. After a lost answer a record may be stored twice;
-// nothing else doubles, and nothing is lost while the Writer runs.
+// answer was lost, is sent again before any later record of its key. After a lost answer a record may be stored twice,
+// and where the first request was only delayed, its copy may come after later records of the key; the positions inside
+// records tell readers which copy that is. Nothing else doubles, and nothing is lost while the Writer runs.
 //
 // What is queued is bounded in bytes and Put blocks at the bound. Trouble that may pass (throttling, an endpoint that
 // is away, expired credentials) is waited out for ever; what cannot pass by itself (no permission, no such stream) ends

@@ -62,7 +62,6 @@ type fakeKinesis struct {
 	calls     int
 	lists     int
 	describes int
-	inFlight  map[string]int // by first key's lane: how many requests at a time
 	sizes     []int
 	faults    []string
 }
