@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -136,24 +137,41 @@ func (d *deliverDocs) saveWindow(ctx context.Context, id string, doc windowDoc, 
 	return saveDoc(ctx, d.store, d.name("windows", id), &doc, rev)
 }
 
-// inherited is the state in which a shard begins: what its parents ended with.
-func (d *deliverDocs) inherited(ctx context.Context, sh kinesisin.Shard) (*dedupe.Filter, error) {
-	var parents []*dedupe.Filter
-	for _, id := range sh.Parents {
+// inherited is the state in which a shard begins: what its parents ended with. Those that are no longer listed may
+// have expired before the first start.
+func (d *deliverDocs) inherited(ctx context.Context, parents []string, log *slog.Logger) (*dedupe.Filter, error) {
+	var ends []*dedupe.Filter
+	for _, id := range parents {
 		doc, _, found, err := d.window(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		if !found {
-			continue // it had expired before the first start
+			if err := d.withoutWindow(ctx, id, log); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		f := dedupe.New()
 		if err := f.UnmarshalBinary(doc.State); err != nil {
 			return nil, fmt.Errorf("%w: de-duplication state of %s: %w", errUnusable, id, err)
 		}
-		parents = append(parents, f)
+		ends = append(ends, f)
 	}
-	return dedupe.Merge(parents...), nil
+	return dedupe.Merge(ends...), nil
+}
+
+// withoutWindow says what it means that a parent which was read to its end left no state.
+func (d *deliverDocs) withoutWindow(ctx context.Context, id string, log *slog.Logger) error {
+	s, err := d.shard(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !s.doc.Ended {
+		return fmt.Errorf("%w: %s was delivered to its end, and the checkpoint that says so has vanished from the store", errUnusable, d.name("shards", id))
+	}
+	log.Warn("a shard was delivered without de-duplication, or its state was lost: records that a writer repeats from it may be stored again by its children", "shard", id)
+	return nil
 }
 
 // layoutVersions are the layouts that were in force, each with the version in its objects' keys.

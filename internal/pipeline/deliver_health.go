@@ -7,15 +7,16 @@ import (
 )
 
 // outage follows one thing that Deliver depends on. It logs when it fails and when it is back, once each, however
-// many shards hear of it; an outage that returns within announceAgain is not announced again.
+// many shards hear of it. One that fails again soon after it was back has to go on failing to be announced again.
 type outage struct {
 	log  *slog.Logger
 	what string
 
-	mu        sync.Mutex // covers what follows
-	err       error      // nil: it works
-	since     time.Time
-	announced time.Time
+	mu         sync.Mutex // covers what follows
+	err        error      // nil: it works
+	since      time.Time
+	announced  bool
+	quietUntil time.Time
 }
 
 const announceAgain = time.Minute
@@ -29,23 +30,22 @@ func (o *outage) Failing(err error) {
 	now := time.Now()
 	if o.err == nil {
 		o.since = now
-		if o.announced.IsZero() || now.Sub(o.announced) >= announceAgain {
-			o.announced = now
-			o.log.Error(o.what+" fails; trying again until it works", "error", err)
-		}
 	}
 	o.err = err
+	if !o.announced && !now.Before(o.quietUntil) {
+		o.announced = true
+		o.log.Error(o.what+" fails; trying again until it works", "error", err)
+	}
 }
 
 // Working notes a success.
 func (o *outage) Working() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err == nil {
-		return
-	}
-	if o.announced.Equal(o.since) {
-		o.log.Info(o.what+" works again", "after", time.Since(o.since).Round(time.Millisecond))
+	if o.announced {
+		now := time.Now()
+		o.log.Info(o.what+" works again", "after", now.Sub(o.since).Round(time.Millisecond))
+		o.announced, o.quietUntil = false, now.Add(announceAgain)
 	}
 	o.err = nil
 }

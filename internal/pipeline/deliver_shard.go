@@ -18,6 +18,7 @@ import (
 type shardWorker struct {
 	*Deliver
 	shard   kinesisin.Shard
+	parents []string // of the shard, as far as they are listed
 	layouts *layoutVersions
 	docs    *deliverDocs
 	start   startDoc
@@ -316,18 +317,22 @@ func (w *shardWorker) continueFormer(ctx context.Context, rec *kinesisin.Record,
 	return false, nil
 }
 
-// settle takes the result of storing a run.
+// settle takes the result of storing a run. After an error nothing may be stored behind it: whether and how far the
+// shard is stored is not known.
 func (w *shardWorker) settle(r uploadResult) error {
 	stored := w.storing
 	w.storing = nil
+	if r.err == nil {
+		w.storedThrough(r.through)
+		return nil
+	}
+	left := &UnstoredError{Records: stored.run.Records() + w.run.Records(), Bytes: stored.run.Bytes() + w.run.Bytes()}
+	w.run = s3sink.NewRun(false)
+	w.book()
 	if errors.Is(r.err, errGraceOver) {
-		return &UnstoredError{Records: stored.run.Records() + w.run.Records(), Bytes: stored.run.Bytes() + w.run.Bytes()}
+		return left
 	}
-	if r.err != nil {
-		return r.err
-	}
-	w.storedThrough(r.through)
-	return nil
+	return r.err
 }
 
 // storedThrough drops what another writer has stored already.
@@ -345,7 +350,6 @@ func (w *shardWorker) finish(ctx context.Context, cause error) (finished bool, e
 	for w.storing != nil || !w.run.Empty() {
 		w.closeRun(ctx)
 		if err := w.settle(<-w.uploaded); err != nil {
-			w.budget.Add(-w.booked)
 			return false, errors.Join(cause, err)
 		}
 		w.report()

@@ -82,7 +82,7 @@ func (w *shardWorker) loadWindow(ctx context.Context) error {
 		}
 		return nil
 	}
-	w.filter, err = w.docs.inherited(ctx, w.shard)
+	w.filter, err = w.docs.inherited(ctx, w.parents, w.cfg.Log)
 	return err
 }
 

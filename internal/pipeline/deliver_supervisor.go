@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
@@ -58,7 +59,7 @@ func (s *supervisor) supervise(ctx, flushCtx context.Context) error {
 	defer tick.Stop()
 	for look := true; ; {
 		if look {
-			if err := s.startReady(ctx, flushCtx); err != nil {
+			if err := s.startReady(ctx, flushCtx); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -77,7 +78,7 @@ func (s *supervisor) supervise(ctx, flushCtx context.Context) error {
 		case <-s.newlyDraining():
 			look = true
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil
 		}
 	}
 }
@@ -130,13 +131,19 @@ func (s *supervisor) startReady(ctx, flushCtx context.Context) error {
 		if s.running[sh.ID] || s.drained[sh.ID] {
 			continue
 		}
-		s.launch(ctx, flushCtx, sh, saved[sh.ID])
+		w := s.worker(sh, saved[sh.ID])
+		for _, p := range sh.Parents {
+			if slices.ContainsFunc(shards, func(l kinesisin.Shard) bool { return l.ID == p }) {
+				w.parents = append(w.parents, p)
+			}
+		}
+		s.launch(ctx, flushCtx, w)
 	}
 	return nil
 }
 
-func (s *supervisor) launch(ctx, flushCtx context.Context, sh kinesisin.Shard, state shardState) {
-	w := &shardWorker{
+func (s *supervisor) worker(sh kinesisin.Shard, state shardState) *shardWorker {
+	return &shardWorker{
 		Deliver: s.Deliver, shard: sh, layouts: s.layouts, docs: s.docs, start: s.start, state: state,
 		chain:    s3sink.Chain{Stream: s.docs.about.Name, Created: s.docs.about.Created, Shard: sh.ID},
 		batches:  make(chan *kinesisin.Batch),
@@ -144,12 +151,16 @@ func (s *supervisor) launch(ctx, flushCtx context.Context, sh kinesisin.Shard, s
 		pressure: make(chan struct{}, 1),
 		abort:    s.stop,
 	}
-	s.running[sh.ID] = true
+}
+
+func (s *supervisor) launch(ctx, flushCtx context.Context, w *shardWorker) {
+	id := w.shard.ID
+	s.running[id] = true
 	s.mu.Lock()
-	s.workers[sh.ID] = w
+	s.workers[id] = w
 	s.mu.Unlock()
 	go func() {
 		finished, err := w.work(ctx, flushCtx)
-		s.ended <- workerEnd{sh.ID, finished, err}
+		s.ended <- workerEnd{id, finished, err}
 	}()
 }

@@ -1,0 +1,266 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+)
+
+var chaosSchedules = flag.Int("deliver-schedules", 8, "random schedules of TestDeliverChaos")
+
+// TestDeliverChaos runs Delivers that are killed, left behind as zombies, cut off from the store and the bucket, and
+// lose answers, over a stream that is written, resent to, split and merged meanwhile, with checkpoints that are lost
+// now and then. However it goes, every change must be stored once, in the order of its key.
+func TestDeliverChaos(t *testing.T) {
+	for seed := range uint64(*chaosSchedules) {
+		synctest.Test(t, func(t *testing.T) {
+			c := &chaos{world: newWorld(t, 2), Rand: rand.New(rand.NewPCG(seed, 7))}
+			c.run()
+			if t.Failed() {
+				t.Fatalf("seed %d", seed)
+			}
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestDeliverChaosCanFail makes sure that the schedules need what they test.
+func TestDeliverChaosCanFail(t *testing.T) {
+	faults := 0
+	for seed := range uint64(10) {
+		synctest.Test(t, func(t *testing.T) {
+			c := &chaos{world: newWorld(t, 2), Rand: rand.New(rand.NewPCG(seed, 7)), overwrites: true}
+			c.run()
+			faults += len(c.faults)
+		})
+	}
+	if faults == 0 {
+		t.Error("a bucket that overwrites loses and doubles nothing")
+	}
+}
+
+type chaos struct {
+	*world
+	*rand.Rand
+	overwrites bool // the bucket does, and reports nothing
+	next       int  // the next change
+	term       int
+	live       []*incarnation
+	faults     []string
+}
+
+type incarnation struct {
+	process *process
+	cancel  context.CancelFunc
+	ended   chan error
+}
+
+// rewriting is a bucket without conditional writes.
+type rewriting struct{ *memBucket }
+
+func (b rewriting) Put(_ context.Context, o *s3sink.Object) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := *o
+	kept.Body = slices.Clone(o.Body)
+	b.objects[o.Key] = &kept
+	return nil
+}
+
+func (c *chaos) run() {
+	c.term = 1
+	var current *incarnation
+	for range 60 {
+		c.write()
+		if c.IntN(12) == 0 {
+			c.reshard()
+		}
+		if current != nil && c.IntN(3) == 0 {
+			switch c.IntN(3) {
+			case 0: // killed
+				current.process.dead.Store(true)
+				current.cancel()
+				<-current.ended
+			case 1: // stopped
+				current.cancel()
+				<-current.ended
+			default: // left behind, perhaps to wake up later
+				current.process.dead.Store(c.IntN(2) == 0)
+				c.live = append(c.live, current)
+			}
+			current = nil
+		}
+		if current == nil {
+			current = c.begin(20)
+		}
+		for _, z := range c.live {
+			if c.IntN(4) == 0 {
+				z.process.dead.Store(false)
+			}
+		}
+		if c.IntN(20) == 0 {
+			open := c.stream.Open() // the windows of ended shards are what their children begin with
+			c.store.forget("deliver/s/" + fmt.Sprint(c.stream.Created.Unix()) + "/windows/" + open[c.IntN(len(open))])
+		}
+		if c.IntN(30) == 0 {
+			c.store.forget("deliver/")
+		}
+		time.Sleep(time.Duration(c.IntN(90_000)) * time.Millisecond)
+	}
+	for _, i := range append(c.live, current) {
+		i.cancel()
+		<-i.ended
+	}
+	last := c.begin(0, func(cfg *DeliverConfig) { cfg.Once = true })
+	if err := <-last.ended; err != nil {
+		c.t.Fatalf("the last run: %v", err)
+	}
+	c.check()
+}
+
+// begin starts a Deliver whose calls fail now and then.
+func (c *chaos) begin(faults int, change ...func(*DeliverConfig)) *incarnation {
+	var bucket s3sink.Destination = c.bucket
+	if c.overwrites {
+		bucket = rewriting{c.bucket}
+	}
+	p := &process{store: c.store, bucket: bucket, rand: rand.New(rand.NewPCG(c.Uint64(), 1)), faults: faults}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
+	i := &incarnation{process: p, cancel: cancel, ended: make(chan error, 1)}
+	cfg := c.config(append(change, func(cfg *DeliverConfig) {
+		cfg.Store, cfg.Destination = p, p
+		cfg.Size, cfg.Interval = int64(500+c.IntN(5000)), time.Duration(c.IntN(120))*time.Second
+		cfg.MaxBytes = 1 << 20
+	})...)
+	go func() {
+		for {
+			err := NewDeliver(cfg).Run(ctx)
+			if ctx.Err() != nil || err == nil {
+				i.ended <- nil
+				return
+			}
+			if !errors.Is(err, checkpoint.ErrConflict) && !errors.Is(err, errFlaky) && !errors.Is(err, errUnusable) {
+				i.ended <- err
+				c.t.Errorf("Run = %v", err)
+				return
+			}
+			time.Sleep(time.Second) // the supervisor starts it again
+		}
+	}()
+	return i
+}
+
+// write sends new changes, and some of the last ones again, as a writer does that was started anew.
+func (c *chaos) write() {
+	if c.IntN(5) == 0 {
+		c.term++
+		for n := max(0, c.next-c.IntN(30)); n < c.next; n++ {
+			c.putChange(n)
+		}
+	}
+	for range c.IntN(30) {
+		c.putChange(c.next)
+		c.next++
+	}
+}
+
+const chaosKeys = 16
+
+// putChange sends a change of one of the keys to the shard that has it now.
+func (c *chaos) putChange(n int) {
+	key := n * 7 % chaosKeys
+	place := record.AppendStreamPosition(nil, record.Place{File: "bin.000001", EventStart: uint64(100 + n*10), EventEnd: 1}, 1)
+	data := fmt.Appendf(nil, `{"data":{"key":%d,"n":%d},"metadata":{"record-type":"data","operation":"update","stream-position":%q,"writer-term":%d,"source-epoch":1}}`+"\n",
+		key, n, place, c.term)
+	c.stream.Put(c.home(key), data)
+}
+
+// home is the open shard of a key: the open shards share the keys in order of their names, but a child has its keys
+// from its parent. It is enough that a key moves only from parents to children.
+func (c *chaos) home(key int) string {
+	at := []string{shard0, shard1}[key%2]
+	for {
+		next := ""
+		for _, s := range c.children(at) {
+			if next == "" || key/2%2 == 1 {
+				next = s
+			}
+		}
+		if next == "" {
+			return at
+		}
+		at = next
+		key /= 2
+	}
+}
+
+func (c *chaos) children(id string) []string {
+	s := kinesisin.New(kinesisin.Config{API: c.stream, Stream: "s", Health: newOutage(c.config().Log, ""), Gate: newBudget(1)})
+	shards, err := s.Shards(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var children []string
+	for _, sh := range shards {
+		if slices.Contains(sh.Parents, id) {
+			children = append(children, sh.ID)
+		}
+	}
+	return children
+}
+
+func (c *chaos) reshard() {
+	open := c.stream.Open()
+	if len(open) > 1 && c.IntN(2) == 0 {
+		i := c.IntN(len(open) - 1)
+		c.stream.Merge(open[i], open[i+1])
+		return
+	}
+	c.stream.Split(open[c.IntN(len(open))])
+}
+
+// check reads what is stored, parents before children, as a reader of the objects would.
+func (c *chaos) check() {
+	lines := c.bucket.lines(c.t)
+	seen := map[int]int{}
+	last := map[int]int{}
+	fault := func(format string, args ...any) {
+		c.faults = append(c.faults, fmt.Sprintf(format, args...))
+		if !c.overwrites && len(c.faults) < 5 {
+			c.t.Errorf(format, args...)
+		}
+	}
+	for _, shard := range slices.Sorted(maps.Keys(lines)) { // a child's name is higher than its parents'
+		for _, line := range lines[shard] {
+			var key, n int
+			if _, err := fmt.Sscanf(strings.TrimPrefix(line, `{"data":{`), `"key":%d,"n":%d}`, &key, &n); err != nil {
+				c.t.Fatalf("stored line %q: %v", line, err)
+			}
+			seen[n]++
+			if before, ok := last[key]; ok && n < before {
+				fault("%s: key %d: %d comes after %d", shard, key, n, before)
+			}
+			last[key] = n
+		}
+	}
+	for n := range c.next {
+		if seen[n] != 1 {
+			fault("change %d of key %d is stored %d times", n, n*7%chaosKeys, seen[n])
+		}
+	}
+}
