@@ -1,6 +1,9 @@
 package schema
 
-import "strconv"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // maxPrecision is the most digits a DECIMAL can have.
 const maxPrecision = 65
@@ -24,6 +27,11 @@ func appendPackedDecimal(dst, v []byte, precision, scale int, trim bool) ([]byte
 	if precision <= 0 || scale < 0 || scale > precision || precision > maxPrecision || len(v) != decimalSize(precision, scale) {
 		return dst, corrupt("%d bytes are no DECIMAL(%d,%d)", len(v), precision, scale)
 	}
+	return unpackDecimal(dst, v, precision, scale, trim)
+}
+
+// unpackDecimal is appendPackedDecimal for a v whose size is known to be right.
+func unpackDecimal(dst, v []byte, precision, scale int, trim bool) ([]byte, error) {
 	// The top bit is set for numbers ≥ 0; all other bits of a negative number are inverted.
 	negative := v[0]&0x80 == 0
 	var flip uint32
@@ -91,9 +99,17 @@ type packedDigits struct {
 // next reads a group of the given number of digits and says whether it is one.
 func (p *packedDigits) next(digits int) (uint32, bool) {
 	size := groupBytes[digits]
+	v := p.v[:size]
 	var n uint32
-	for _, b := range p.v[:size] {
-		n = n<<8 | uint32(b)
+	switch size {
+	case 1:
+		n = uint32(v[0])
+	case 2:
+		n = uint32(binary.BigEndian.Uint16(v))
+	case 3:
+		n = uint32(v[0])<<16 | uint32(v[1])<<8 | uint32(v[2])
+	default:
+		n = binary.BigEndian.Uint32(v)
 	}
 	bits := uint(8 * size)
 	n = (n ^ p.flip) & (1<<bits - 1)
@@ -105,12 +121,25 @@ func (p *packedDigits) next(digits int) (uint32, bool) {
 	return n, n < powersOfTen[digits]
 }
 
-// appendPadded writes n in the given number of digits, with leading zeros.
-func appendPadded(dst []byte, n uint32, digits int) []byte {
-	for p := digits - 1; p >= 0; p-- {
-		dst = append(dst, byte('0'+n/powersOfTen[p]%10))
+// pairs are the numbers 00 to 99 in digits, the first digit in the low byte.
+var pairs = func() (p [100]uint16) {
+	for n := range p {
+		p[n] = uint16('0'+n/10) | uint16('0'+n%10)<<8
 	}
-	return dst
+	return p
+}()
+
+// putPair writes the two digits of n < 100 to the start of b.
+func putPair(b []byte, n uint32) { binary.LittleEndian.PutUint16(b, pairs[n]) }
+
+// appendPadded writes n in the given number of digits, at most 9, with leading zeros.
+func appendPadded(dst []byte, n uint32, digits int) []byte {
+	var buf [groupDigits + 1]byte
+	for i := len(buf); i > len(buf)-digits; i -= 2 {
+		putPair(buf[i-2:i], n%100)
+		n /= 100
+	}
+	return append(dst, buf[len(buf)-digits:]...)
 }
 
 // trimFraction removes the zeros that end dst after the decimal point at index point, and a point left bare.

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/binary"
 	"fmt"
 )
 
@@ -13,6 +14,7 @@ type Options struct {
 type ImageLayout struct {
 	table   *Table
 	columns []column // one for each column of table
+	widths  []width  // of the columns, side by side because Split goes through them for each row
 }
 
 // width says how many bytes of a row image a value takes: size, or as many as a little-endian number of prefix bytes
@@ -30,7 +32,7 @@ func NewImageLayout(t *Table, types []byte, metas []uint16, o Options) (*ImageLa
 		return nil, &MismatchError{Table: t.FullName(),
 			Reason: fmt.Sprintf("the event has %d columns, the definition %d", len(types), len(t.Columns))}
 	}
-	l := &ImageLayout{table: t, columns: make([]column, len(types))}
+	l := &ImageLayout{table: t, columns: make([]column, len(types)), widths: make([]width, len(types))}
 	for i := range types {
 		c, err := newColumn(&t.Columns[i], o)
 		if err != nil {
@@ -44,7 +46,7 @@ func NewImageLayout(t *Table, types []byte, metas []uint16, o Options) (*ImageLa
 		if err != nil {
 			return nil, &ColumnError{Table: t.FullName(), Column: t.Columns[i].Name, Err: err}
 		}
-		l.columns[i] = c
+		l.columns[i], l.widths[i] = c, c.width
 	}
 	return l, nil
 }
@@ -66,16 +68,22 @@ func (l *ImageLayout) Split(row [][]byte, image []byte, present []byte) (out [][
 		return row, 0, l.short(0)
 	}
 	nulls := image[:pos]
-	for i := range l.columns {
+	for i, w := range l.widths {
 		if nulls[i>>3]>>(i&7)&1 != 0 {
 			row[i] = nil
 			continue
 		}
-		end, begin, ok := l.columns[i].width.bounds(image, pos)
-		if !ok {
+		if w.prefix > 0 {
+			var ok bool
+			if pos, w.size, ok = w.counted(image, pos); !ok {
+				return row, 0, l.short(i)
+			}
+		}
+		end := pos + int(w.size)
+		if end > len(image) {
 			return row, 0, l.short(i)
 		}
-		row[i] = image[begin:end:end]
+		row[i] = image[pos:end:end]
 		pos = end
 	}
 	return row, pos, nil
@@ -108,39 +116,37 @@ func (l *ImageLayout) splitSome(row [][]byte, image []byte, present []byte) ([][
 			row[i] = nil
 			continue
 		}
-		end, begin, ok := l.columns[i].width.bounds(image, pos)
-		if !ok {
+		w, ok := l.widths[i], true
+		if w.prefix > 0 {
+			pos, w.size, ok = w.counted(image, pos)
+		}
+		end := pos + int(w.size)
+		if !ok || end > len(image) {
 			return row, 0, l.short(i)
 		}
-		row[i] = image[begin:end:end]
+		row[i] = image[pos:end:end]
 		pos = end
 	}
 	return row, pos, nil
 }
 
-// bounds finds the value that starts at pos, and says whether the image holds all of it.
-func (w width) bounds(image []byte, pos int) (end, begin int, ok bool) {
-	size := int(w.size)
+// counted reads the size in front of a value, and says whether the image holds all of it. begin is where the value starts.
+func (w width) counted(image []byte, pos int) (begin int, size uint32, ok bool) {
 	begin = pos + int(w.prefix)
-	if w.prefix > 0 {
-		if begin > len(image) {
-			return 0, 0, false
-		}
-		switch p := image[pos:begin]; len(p) {
-		case 1:
-			size = int(p[0])
-		case 2:
-			size = int(p[0]) | int(p[1])<<8
-		case 3:
-			size = int(p[0]) | int(p[1])<<8 | int(p[2])<<16
-		default:
-			size = int(p[0]) | int(p[1])<<8 | int(p[2])<<16 | int(p[3])<<24
-		}
-	}
-	if size > len(image)-begin {
+	if begin > len(image) {
 		return 0, 0, false
 	}
-	return begin + size, begin, true
+	switch p := image[pos:begin]; len(p) {
+	case 1:
+		size = uint32(p[0])
+	case 2:
+		size = uint32(p[0]) | uint32(p[1])<<8
+	case 3:
+		size = uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16
+	case 4:
+		size = binary.LittleEndian.Uint32(p)
+	}
+	return begin, size, true
 }
 
 // AppendJSON renders a value that Split returned. See Codec.

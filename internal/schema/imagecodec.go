@@ -99,7 +99,10 @@ func imageDouble(c *column, dst, v []byte) ([]byte, error) {
 }
 
 func imageDecimal(c *column, dst, v []byte) ([]byte, error) {
-	return appendPackedDecimal(dst, v, c.precision, c.scale, true)
+	if len(v) != c.size {
+		return dst, c.wrongSize(v)
+	}
+	return unpackDecimal(dst, v, c.precision, c.scale, true)
 }
 
 // imageYear writes the four digits of a year, or the two that YEAR(2) of old servers has.
@@ -127,7 +130,7 @@ func imageDateJSON(c *column, dst, v []byte) ([]byte, error) {
 		return dst, corrupt("%x is no date", v)
 	}
 	dst = append(dst, '"')
-	dst = appendDate(dst, d)
+	dst = appendDate(dst, &d)
 	return append(dst, '"'), nil
 }
 
@@ -136,7 +139,7 @@ func imageDateTimeJSON(c *column, dst, v []byte) ([]byte, error) {
 	if !ok {
 		return dst, corrupt("%x is no date and time", v)
 	}
-	return appendJSONDateTime(dst, t, c.fsp), nil
+	return appendJSONDateTime(dst, &t, c.fsp), nil
 }
 
 func imageTimestampJSON(c *column, dst, v []byte) ([]byte, error) {
@@ -144,7 +147,7 @@ func imageTimestampJSON(c *column, dst, v []byte) ([]byte, error) {
 	if !ok {
 		return dst, corrupt("%x is no timestamp", v)
 	}
-	return appendJSONDateTime(dst, t, c.fsp), nil
+	return appendJSONDateTime(dst, &t, c.fsp), nil
 }
 
 func imageTimeJSON(c *column, dst, v []byte) ([]byte, error) {
@@ -152,7 +155,7 @@ func imageTimeJSON(c *column, dst, v []byte) ([]byte, error) {
 	if !ok {
 		return dst, corrupt("%x is no time", v)
 	}
-	return appendJSONTime(dst, t, c.fsp), nil
+	return appendJSONTime(dst, &t, c.fsp), nil
 }
 
 func oldDateTimeJSON(c *column, dst, v []byte) ([]byte, error) {
@@ -163,7 +166,7 @@ func oldDateTimeJSON(c *column, dst, v []byte) ([]byte, error) {
 	if !ok {
 		return dst, corrupt("%x is no date and time", v)
 	}
-	return appendJSONDateTime(dst, t, 0), nil
+	return appendJSONDateTime(dst, &t, 0), nil
 }
 
 func oldTimestampJSON(c *column, dst, v []byte) ([]byte, error) {
@@ -174,7 +177,7 @@ func oldTimestampJSON(c *column, dst, v []byte) ([]byte, error) {
 	if !ok {
 		return dst, corrupt("%x is no timestamp", v)
 	}
-	return appendJSONDateTime(dst, t, 0), nil
+	return appendJSONDateTime(dst, &t, 0), nil
 }
 
 func oldTimeJSON(c *column, dst, v []byte) ([]byte, error) {
@@ -185,7 +188,7 @@ func oldTimeJSON(c *column, dst, v []byte) ([]byte, error) {
 	if !ok {
 		return dst, corrupt("%x is no time", v)
 	}
-	return appendJSONTime(dst, t, 0), nil
+	return appendJSONTime(dst, &t, 0), nil
 }
 
 // imageBinary pads BINARY(n) with the NULs that the binlog leaves out.

@@ -259,7 +259,7 @@ func (d *docWriter) temporal(typ byte, data []byte) bool {
 		c.negative = true
 		packed = -packed
 	}
-	c.micro = int(packed & (1<<microBits - 1))
+	c.micro = uint32(packed & (1<<microBits - 1))
 	whole := uint64(packed) >> microBits
 	if typ != typeTime {
 		c.unpackDate(whole >> timeBits)
@@ -277,16 +277,16 @@ func (d *docWriter) temporal(typ byte, data []byte) bool {
 	d.dst = append(d.dst, '\\', '"')
 	switch {
 	case typ == typeDate:
-		d.dst = appendDate(d.dst, c)
+		d.dst = appendDate(d.dst, &c)
 	case typ == typeTime:
 		if c.negative {
 			d.dst = append(d.dst, '-')
 		}
-		d.dst = appendTimeOfDay(d.dst, c, 6)
+		d.dst = appendTimeOfDay(d.dst, &c, 6)
 	default:
-		d.dst = appendDate(d.dst, c)
+		d.dst = appendDate(d.dst, &c)
 		d.dst = append(d.dst, ' ')
-		d.dst = appendTimeOfDay(d.dst, c, 6)
+		d.dst = appendTimeOfDay(d.dst, &c, 6)
 	}
 	d.dst = append(d.dst, '\\', '"')
 	return true

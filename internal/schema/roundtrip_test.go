@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -40,7 +42,7 @@ func TestSelectEqualsBinlog(t *testing.T) {
 		dbserver.MySQL: testservers.SharedMySQL(t), dbserver.MariaDB: testservers.SharedMariaDB(t),
 	} {
 		t.Run(string(flavor), func(t *testing.T) {
-			got := throughBoth(t, s, flavor)
+			got := throughBoth(t, s, flavor, columnCases)
 			if t.Failed() {
 				return
 			}
@@ -63,7 +65,8 @@ func TestSelectEqualsBinlog(t *testing.T) {
 	}
 }
 
-func throughBoth(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavor) []rendered {
+// throughBoth fills a table for each case, and renders its rows from a SELECT and from the binlog.
+func throughBoth(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavor, cases []columnCase) []rendered {
 	t.Helper()
 	db := s.Database(t)
 	start := s.MustQuery(t, "SHOW BINARY LOGS")
@@ -74,7 +77,7 @@ func throughBoth(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavo
 	}
 	var names []string
 	var all []columnCase
-	for _, c := range columnCases {
+	for _, c := range cases {
 		if c.only == "" || c.only == flavor {
 			all = append(all, c)
 		}
@@ -83,8 +86,8 @@ func throughBoth(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavo
 		name := fmt.Sprintf("t%d", i)
 		names = append(names, name)
 		statements = append(statements, fmt.Sprintf("CREATE TABLE %s (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, v %s)", name, c.definition))
-		for _, v := range c.values {
-			statements = append(statements, fmt.Sprintf("INSERT INTO %s (v) VALUES (%s)", name, v))
+		for values := range slices.Chunk(c.values, 1000) {
+			statements = append(statements, fmt.Sprintf("INSERT INTO %s (v) VALUES (%s)", name, strings.Join(values, "),(")))
 		}
 	}
 	statements = append(statements, "CREATE TABLE finish (id INT)", "INSERT INTO finish VALUES (1)")
@@ -133,6 +136,54 @@ func throughBoth(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavo
 		}
 	}
 	return out
+}
+
+// TestSelectEqualsBinlogOfDoubles puts many doubles through a SELECT and the binlog: as columns, where they must come
+// out as what went in, and in documents, where the server prints them one way and appendMySQLDouble the other.
+func TestSelectEqualsBinlogOfDoubles(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var values, documents, floats []string
+	for len(values) < 3000 {
+		for _, f := range []float64{
+			math.Float64frombits(r.Uint64()), r.NormFloat64() * 1e6, math.Ldexp(1, r.IntN(2098)-1074), float64(r.Int64()),
+			math.Ldexp(r.Float64(), r.IntN(160)-80), math.Round(r.Float64()*1e6) / 100, float64(r.Int64()) / 1000,
+		} {
+			if f == 0 || math.IsNaN(f) || math.IsInf(f, 0) {
+				continue
+			}
+			s := strconv.FormatFloat(f, 'e', 16, 64)
+			values, documents = append(values, s), append(documents, "'["+s+"]'")
+			if g := float32(f); g != 0 && !math.IsInf(float64(g), 0) {
+				floats = append(floats, strconv.FormatFloat(float64(g), 'e', 16, 64))
+			}
+		}
+	}
+	for flavor, s := range map[dbserver.Flavor]*testservers.MySQLServer{
+		dbserver.MySQL: testservers.SharedMySQL(t), dbserver.MariaDB: testservers.SharedMariaDB(t),
+	} {
+		t.Run(string(flavor), func(t *testing.T) {
+			got := throughBoth(t, s, flavor, []columnCase{
+				{"DOUBLE", values, ""}, {"FLOAT", floats, ""}, {"JSON", documents, dbserver.MySQL}, {"DOUBLE(200,3)", values[:100], ""},
+			})
+			for _, v := range got {
+				if strings.Contains(v.definition, "(") || v.definition == "JSON" {
+					continue
+				}
+				if in, out := parse(t, v.literal), parse(t, v.json); in != out {
+					t.Errorf("%s %s became %s", v.definition, v.literal, v.json)
+				}
+			}
+		})
+	}
+}
+
+func parse(t *testing.T, s string) float64 {
+	t.Helper()
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		t.Error(err)
+	}
+	return f
 }
 
 func number(t *testing.T, s string) (n uint32) {

@@ -1,6 +1,9 @@
 package schema
 
-import "time"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // A packed date and time counts, from the top: year*13+month, five bits of day, and 17 bits of time of day. A
 // packed time of day has the hour above 12 bits of minute and second. Both stand in front of 24 bits of microseconds.
@@ -16,46 +19,48 @@ const (
 
 // clock is a point in time or a span as MySQL keeps it: any number may be zero, a TIME has up to 838 hours.
 type clock struct {
-	negative             bool
-	year, month, day     int
-	hour, minute, second int
-	micro                int
+	micro          uint32
+	hour           uint32
+	year           uint16
+	month, day     uint8
+	minute, second uint8
+	negative       bool
 }
 
 // isZero says whether c is the zero date 0000-00-00 00:00:00.
-func (c clock) isZero() bool { return c == clock{} }
+func (c *clock) isZero() bool { return *c == clock{} }
 
 // fits says whether the numbers of c are ones MySQL prints for a date with a time of day.
-func (c clock) fits() bool {
+func (c *clock) fits() bool {
 	return c.year <= 9999 && c.month <= 12 && c.day <= 31 &&
 		c.hour <= 23 && c.minute <= 59 && c.second <= 59 && c.micro <= 999_999 && !c.negative
 }
 
 // unpackDate splits year*13+month and day, as they stand above a packed time of day.
 func (c *clock) unpackDate(ymd uint64) {
-	c.day = int(ymd & (1<<dayBits - 1))
-	ym := ymd >> dayBits
-	c.year, c.month = int(ym/13), int(ym%13)
+	c.day = uint8(ymd & (1<<dayBits - 1))
+	ym := uint32(ymd >> dayBits)
+	c.year, c.month = uint16(ym/13), uint8(ym%13)
 }
 
 func (c *clock) unpackTime(hms uint64) {
-	c.second = int(hms & sixBits)
-	c.minute = int(hms >> 6 & sixBits)
-	c.hour = int(hms >> hourShift)
+	c.second = uint8(hms & sixBits)
+	c.minute = uint8(hms >> 6 & sixBits)
+	c.hour = uint32(hms >> hourShift)
 }
 
 // fractionBytes is the number of bytes that fsp fractional digits take.
 func fractionBytes(fsp int) int { return (fsp + 1) / 2 }
 
 // microseconds turns a stored fraction into microseconds: one byte counts 1/100 s, two 1/10,000 s, three 1/1,000,000 s.
-func microseconds(fraction uint64, size int) int {
+func microseconds(fraction uint64, size int) uint32 {
 	switch size {
 	case 1:
-		return int(fraction) * 10_000
+		return uint32(fraction) * 10_000
 	case 2:
-		return int(fraction) * 100
+		return uint32(fraction) * 100
 	}
-	return int(fraction)
+	return uint32(fraction)
 }
 
 // bigEndian reads all of v as one number.
@@ -78,8 +83,8 @@ func littleEndian(v []byte) uint64 {
 
 // imageDate reads the three bytes of a DATE.
 func imageDate(v []byte) clock {
-	n := int(littleEndian(v))
-	return clock{year: n >> 9, month: n >> 5 & 15, day: n & 31}
+	n := littleEndian(v)
+	return clock{year: uint16(n >> 9), month: uint8(n >> 5 & 15), day: uint8(n & 31)}
 }
 
 // imageDateTime reads a DATETIME of MySQL 5.6 and later.
@@ -88,7 +93,7 @@ func imageDateTime(v []byte, fsp int) (clock, bool) {
 	if len(v) != 5+size {
 		return clock{}, false
 	}
-	n := bigEndian(v[:5])
+	n := uint64(binary.BigEndian.Uint32(v))<<8 | uint64(v[4])
 	if n < dateOffset {
 		return clock{}, false
 	}
@@ -96,7 +101,9 @@ func imageDateTime(v []byte, fsp int) (clock, bool) {
 	var c clock
 	c.unpackDate(n >> timeBits)
 	c.unpackTime(n & (1<<timeBits - 1))
-	c.micro = microseconds(bigEndian(v[5:]), size)
+	if size > 0 {
+		c.micro = microseconds(bigEndian(v[5:]), size)
+	}
 	return c, c.fits()
 }
 
@@ -109,16 +116,17 @@ func imageTimestamp(v []byte, fsp int) (clock, bool) {
 	return unixClock(bigEndian(v[:4]), microseconds(bigEndian(v[4:]), size))
 }
 
-func unixClock(seconds uint64, micro int) (clock, bool) {
+func unixClock(seconds uint64, micro uint32) (clock, bool) {
 	if seconds == 0 && micro == 0 {
 		return clock{}, true
 	}
 	t := time.Unix(int64(seconds), 0).UTC()
-	c := clock{micro: micro}
-	var month time.Month
-	c.year, month, c.day = t.Date()
-	c.month = int(month)
-	c.hour, c.minute, c.second = t.Clock()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	c := clock{
+		year: uint16(year), month: uint8(month), day: uint8(day),
+		hour: uint32(hour), minute: uint8(minute), second: uint8(second), micro: micro,
+	}
 	return c, c.fits()
 }
 
@@ -143,12 +151,15 @@ func imageTime(v []byte, fsp int) (clock, bool) {
 // oldDateTime reads a DATETIME from before MySQL 5.6: the decimal number YYYYMMDDhhmmss.
 func oldDateTime(v []byte) (clock, bool) {
 	n := littleEndian(v)
+	if n >= 1e14 {
+		return clock{}, false
+	}
 	date, hms := n/1_000_000, n%1_000_000
 	c := clock{
-		year: int(date / 10_000), month: int(date / 100 % 100), day: int(date % 100),
-		hour: int(hms / 10_000), minute: int(hms / 100 % 100), second: int(hms % 100),
+		year: uint16(date / 10_000), month: uint8(date / 100 % 100), day: uint8(date % 100),
+		hour: uint32(hms / 10_000), minute: uint8(hms / 100 % 100), second: uint8(hms % 100),
 	}
-	return c, n < 1e14 && c.fits()
+	return c, c.fits()
 }
 
 // oldTime reads a TIME from before MySQL 5.6: the signed decimal number hhmmss.
@@ -156,53 +167,65 @@ func oldTime(v []byte) (clock, bool) {
 	n := int32(littleEndian(v)<<8) >> 8
 	c := clock{negative: n < 0}
 	n = max(n, -n)
-	c.hour, c.minute, c.second = int(n/10_000), int(n/100%100), int(n%100)
+	c.hour, c.minute, c.second = uint32(n/10_000), uint8(n/100%100), uint8(n%100)
 	return c, c.hour <= 838 && c.minute <= 59 && c.second <= 59
 }
 
-func appendDate(dst []byte, c clock) []byte {
-	dst = appendPadded(dst, uint32(c.year), 4)
-	dst = append(dst, '-')
-	dst = appendTwo(dst, c.month)
-	dst = append(dst, '-')
-	return appendTwo(dst, c.day)
+func appendDate(dst []byte, c *clock) []byte {
+	dst = append(dst, "0000-00-00"...)
+	putDate(dst[len(dst)-10:], c)
+	return dst
+}
+
+// putDate fills in the digits of 0000-00-00.
+func putDate(b []byte, c *clock) {
+	_ = b[9]
+	putPair(b[0:], uint32(c.year/100))
+	putPair(b[2:], uint32(c.year%100))
+	putPair(b[5:], uint32(c.month))
+	putPair(b[8:], uint32(c.day))
 }
 
 // appendTimeOfDay writes hours (two digits or more), minutes, seconds and fsp digits of the fraction.
-func appendTimeOfDay(dst []byte, c clock, fsp int) []byte {
+func appendTimeOfDay(dst []byte, c *clock, fsp int) []byte {
 	if c.hour >= 100 {
 		dst = append(dst, byte('0'+c.hour/100))
 	}
-	dst = appendTwo(dst, c.hour%100)
-	dst = append(dst, ':')
-	dst = appendTwo(dst, c.minute)
-	dst = append(dst, ':')
-	dst = appendTwo(dst, c.second)
+	dst = append(dst, "00:00:00"...)
+	putTime(dst[len(dst)-8:], c)
+	return appendFraction(dst, c, fsp)
+}
+
+// putTime fills in the digits of 00:00:00.
+func putTime(b []byte, c *clock) {
+	_ = b[7]
+	putPair(b[0:], c.hour%100)
+	putPair(b[3:], uint32(c.minute))
+	putPair(b[6:], uint32(c.second))
+}
+
+func appendFraction(dst []byte, c *clock, fsp int) []byte {
 	if fsp == 0 {
 		return dst
 	}
 	dst = append(dst, '.')
-	return appendPadded(dst, uint32(c.micro)/powersOfTen[6-fsp], fsp)
-}
-
-func appendTwo(dst []byte, n int) []byte {
-	return append(dst, byte('0'+n/10), byte('0'+n%10))
+	return appendPadded(dst, c.micro/powersOfTen[6-fsp], fsp)
 }
 
 // appendJSONDateTime writes "2018-05-08T00:00:00.25Z", or null for the zero date.
-func appendJSONDateTime(dst []byte, c clock, fsp int) []byte {
+func appendJSONDateTime(dst []byte, c *clock, fsp int) []byte {
 	if c.isZero() {
 		return append(dst, "null"...)
 	}
-	dst = append(dst, '"')
-	dst = appendDate(dst, c)
-	dst = append(dst, 'T')
-	dst = appendTimeOfDay(dst, c, fsp)
+	dst = append(dst, `"0000-00-00T00:00:00`...)
+	putDate(dst[len(dst)-19:], c)
+	putTime(dst[len(dst)-8:], c)
+	dst = appendFraction(dst, c, fsp)
 	return append(dst, 'Z', '"')
 }
 
 // appendJSONTime writes "-12:30:00.5".
-func appendJSONTime(dst []byte, c clock, fsp int) []byte {
+func appendJSONTime(dst []byte, c *clock, fsp int) []byte {
 	dst = append(dst, '"')
 	if c.negative {
 		dst = append(dst, '-')
