@@ -110,7 +110,7 @@ func (d *demo) run(ctx context.Context) error {
 
 func (d *demo) startServer(ctx context.Context) error {
 	flavor := installed()
-	d.view.progress("starting a private "+string(flavor)+" server", -1)
+	d.view.progress("starting a private "+brand(flavor)+" server", -1)
 	var err error
 	d.server, err = dbserver.Start(ctx, d.path("server"), dbserver.Options{Flavor: flavor})
 	if errors.Is(err, dbserver.ErrNotInstalled) {
@@ -119,7 +119,7 @@ func (d *demo) startServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.view.title = fmt.Sprintf("%s %s → embedded stream → %s", d.server.Program.Flavor, d.server.Program.Version, d.path("objects"))
+	d.view.title = fmt.Sprintf("%s %s → embedded stream → %s", brand(flavor), d.server.Program.Version, d.path("objects"))
 	return nil
 }
 
@@ -131,6 +131,14 @@ func installed() dbserver.Flavor {
 		return dbserver.MariaDB
 	}
 	return dbserver.MySQL
+}
+
+// brand is how a server's makers write its name.
+func brand(f dbserver.Flavor) string {
+	if f == dbserver.MariaDB {
+		return "MariaDB"
+	}
+	return "MySQL"
 }
 
 func (d *demo) stopServer() {

@@ -13,9 +13,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestShop fills and runs the shop on the server that the demo itself would choose.
+// TestShop fills and runs the shop on each kind of server.
 func TestShop(t *testing.T) {
-	server, err := dbserver.Start(t.Context(), t.TempDir(), dbserver.Options{Flavor: installed()})
+	for _, flavor := range []dbserver.Flavor{dbserver.MySQL, dbserver.MariaDB} {
+		t.Run(string(flavor), func(t *testing.T) { testShop(t, flavor) })
+	}
+}
+
+func testShop(t *testing.T, flavor dbserver.Flavor) {
+	server, err := dbserver.Start(t.Context(), t.TempDir(), dbserver.Options{Flavor: flavor, Template: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,14 +89,6 @@ func (v *view) draw(f figures, s sales) {
 }
 
 func (v *view) screen(f figures, s sales) []string {
-	share := min(1, float64(f.loaded)/float64(max(s.total, 1)))
-	load := fmt.Sprintf("%s %3.0f %%  %s of %s rows", v.paint(green, bar(share, 32)), 100*share, thousands(f.loaded), thousands(s.total))
-	switch {
-	case f.tables > 0 && f.tablesLoaded == f.tables:
-		load += v.paint(green, "  done")
-	case f.tables > 0:
-		load += fmt.Sprintf("  %s/s", thousands(int64(v.rates.load())))
-	}
 	state := v.state
 	if state == "" {
 		state = "Ctrl-C closes the shop and counts"
@@ -104,7 +96,7 @@ func (v *view) screen(f figures, s sales) []string {
 	return []string{
 		v.paint(bold, "  binlogstreamer demo  ") + v.title + "  " + clock(time.Since(v.begun)),
 		"",
-		"  full load  " + load,
+		"  full load  " + v.load(f, s),
 		fmt.Sprintf("  changes    %s %s/s  %s in all", v.paint(cyan, v.rates.sparkline()), thousands(int64(v.rates.changes())), thousands(f.changes)),
 		fmt.Sprintf("  tickets    %s sold, %s resold, %s returned", thousands(s.sold), thousands(s.resold), thousands(s.returned)),
 		fmt.Sprintf("  lag        source %s   stream %s   objects %s", v.lag(f.sourceLag, 1, 5), v.lag(f.targetLag, 1, 5), v.lag(f.freshness, 10, 60)),
@@ -113,6 +105,17 @@ func (v *view) screen(f figures, s sales) []string {
 		v.paint(dim, "  metrics    http://"+v.address+"/metrics"),
 		"  " + v.paint(yellow, state),
 	}
+}
+
+// load is the progress of the full load. Rows that change meanwhile are left to the changes, and new ones may be
+// loaded, so that it ends near the number of rows that there were, not at it.
+func (v *view) load(f figures, s sales) string {
+	if f.tables > 0 && f.tablesLoaded == f.tables {
+		return fmt.Sprintf("%s 100 %%  %s rows  %s", v.paint(green, bar(1, 32)), thousands(f.loaded), v.paint(green, "done"))
+	}
+	share := min(0.99, float64(f.loaded)/float64(max(s.total, 1)))
+	return fmt.Sprintf("%s %3.0f %%  %s of %s rows  %s/s", v.paint(green, bar(share, 32)), 100*share,
+		thousands(min(f.loaded, s.total)), thousands(s.total), thousands(int64(v.rates.load())))
 }
 
 func (v *view) plain(f figures, s sales) string {
