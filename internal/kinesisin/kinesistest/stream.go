@@ -4,9 +4,9 @@
 package kinesistest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -265,12 +265,10 @@ func (s *Stream) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ 
 	}
 	out := &kinesis.GetRecordsOutput{MillisBehindLatest: aws.Int64(0)}
 	next := part[1]
-	for i, r := range sh.records {
-		if compare(*r.SequenceNumber, part[1]) < 0 {
-			continue
-		}
+	from, _ := slices.BinarySearchFunc(sh.records, part[1], func(r types.Record, at string) int { return compare(*r.SequenceNumber, at) })
+	for i, r := range sh.records[from:] {
 		if len(out.Records) == int(aws.ToInt32(in.Limit)) {
-			out.MillisBehindLatest = aws.Int64(max(1, time.Since(*sh.records[i].ApproximateArrivalTimestamp).Milliseconds()))
+			out.MillisBehindLatest = aws.Int64(max(1, time.Since(*sh.records[from+i].ApproximateArrivalTimestamp).Milliseconds()))
 			break
 		}
 		r.Data = slices.Clone(r.Data)
@@ -290,8 +288,4 @@ func (s *Stream) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ 
 	return out, nil
 }
 
-func compare(a, b string) int {
-	x, _ := new(big.Int).SetString("0"+a, 10)
-	y, _ := new(big.Int).SetString("0"+b, 10)
-	return x.Cmp(y)
-}
+func compare(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }
