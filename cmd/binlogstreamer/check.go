@@ -78,7 +78,7 @@ func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop fun
 // lockNames are the checkpoints that the halves hold while they run.
 func lockNames(h config.Half) (names []string) {
 	if h&config.Replicate != 0 {
-		names = append(names, "replicate")
+		names = append(names, check.Replicate)
 	}
 	if h&config.Deliver != 0 {
 		names = append(names, "deliver")

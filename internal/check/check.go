@@ -60,8 +60,9 @@ func Run(ctx context.Context, c Config, report func(Result)) (faults int) {
 
 // reporter hands results on and counts the faults.
 type reporter struct {
-	print  func(Result)
-	faults int
+	print   func(Result)
+	faults  int
+	running bool // this pipeline's replicate holds its checkpoint
 }
 
 func (r *reporter) add(state State, item, found, cure string) {

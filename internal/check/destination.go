@@ -62,6 +62,9 @@ func (d *Destination) cure(err error) string {
 	return ""
 }
 
+// Replicate is the name that replicate locks.
+const Replicate = "replicate"
+
 // Store is where checkpoints are kept.
 type Store struct {
 	Store checkpoint.Store
@@ -77,6 +80,7 @@ func (s *Store) check(ctx context.Context, r *reporter) {
 	for _, name := range s.Names {
 		release, err := s.Store.Lock(ctx, name)
 		if locked, ok := errors.AsType[*checkpoint.LockedError](err); ok {
+			r.running = r.running || name == Replicate
 			r.add(Warn, item, fmt.Sprintf("%s: %v", s.Where, locked), "no fault if that is this pipeline, running")
 			continue
 		}

@@ -119,7 +119,8 @@ func (c *sourceCheck) tables(ctx context.Context) {
 }
 
 func (c *sourceCheck) table(ctx context.Context, name source.TableName) {
-	item := "table " + name.Schema + "." + name.Name
+	const item = "table"
+	full := name.Schema + "." + name.Name
 	grant := fmt.Sprintf("GRANT SELECT ON %s.%s TO %s;", schema.QuoteIdent(name.Schema), schema.QuoteIdent(name.Name), c.user)
 	t, err := source.LoadTable(ctx, c.conn, name.Schema, name.Name)
 	if err != nil {
@@ -127,19 +128,19 @@ func (c *sourceCheck) table(ctx context.Context, name source.TableName) {
 		if isDenied(err) {
 			cure = grant
 		}
-		c.failed(item, err, cure)
+		c.failed(item, fmt.Errorf("%s: %w", full, err), cure)
 		return
 	}
 	if err := probe(ctx, c.conn, t); err != nil {
 		if isDenied(err) {
-			c.add(Fail, item, "may not be read: SELECT is missing, on the table or some of its columns", grant)
+			c.add(Fail, item, full+" may not be read: SELECT is missing, on the table or some of its columns", grant)
 			return
 		}
-		c.failed(item, err, "")
+		c.failed(item, fmt.Errorf("%s: %w", full, err), "")
 		return
 	}
 	if _, err := schema.NewTextLayout(t, schema.Options{}); err != nil {
-		c.failed(item, err, "exclude the table in the table mappings, or change the column's type")
+		c.failed(item, fmt.Errorf("%s: %w", full, err), "exclude the table in the table mappings, or change the column's type")
 		return
 	}
 	c.key(item, t)
@@ -170,11 +171,11 @@ func (c *sourceCheck) key(item string, t *schema.Table) {
 	list := strings.Join(names, ", ")
 	switch t.KeyKind {
 	case schema.PrimaryKey:
-		c.ok(item, "%d columns, primary key (%s)", len(t.Columns), list)
+		c.ok(item, "%s: %d columns, primary key (%s)", t.FullName(), len(t.Columns), list)
 	case schema.UniqueKey:
-		c.ok(item, "%d columns, no primary key, but unique key (%s)", len(t.Columns), list)
+		c.ok(item, "%s: %d columns, no primary key, but unique key (%s)", t.FullName(), len(t.Columns), list)
 	default:
-		c.add(Warn, item, fmt.Sprintf("%d columns and no key: all its rows share one partition key and so one shard, and it can't be loaded in parts", len(t.Columns)),
+		c.add(Warn, item, fmt.Sprintf("%s: %d columns and no key: all its rows share one partition key and so one shard, and it can't be loaded in parts", t.FullName(), len(t.Columns)),
 			fmt.Sprintf("ALTER TABLE %s.%s ADD COLUMN %s BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY;",
 				schema.QuoteIdent(t.Schema), schema.QuoteIdent(t.Name), schema.QuoteIdent(freeName(t))))
 	}

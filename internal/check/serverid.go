@@ -31,7 +31,11 @@ func (c *sourceCheck) serverID(ctx context.Context) {
 	}
 	for _, r := range replicas {
 		if r.id == own {
-			c.add(Fail, item, fmt.Sprintf("%d is in use by a replica%s; is the pipeline running already?", own, r.host), cure)
+			if c.running {
+				c.ok(item, "%d, in use by a replica%s: this pipeline, which is running", own, r.host)
+				return
+			}
+			c.add(Fail, item, fmt.Sprintf("%d is in use by a replica%s", own, r.host), cure)
 			return
 		}
 	}

@@ -53,7 +53,7 @@ func (s *Source) check(ctx context.Context, r *reporter) {
 		r.failed("version", err, "")
 		return
 	}
-	r.ok("version", "%s %s", c.server.Flavor, c.server.Version)
+	r.ok("version", "%s %s", map[source.Flavor]string{source.MySQL: "MySQL", source.MariaDB: "MariaDB"}[c.server.Flavor], c.server.Version)
 	c.readGrants(ctx)
 	if s.Changes {
 		c.binlog()

@@ -58,12 +58,12 @@ func checkServer(t *testing.T, s *testservers.MySQLServer) {
 	if faults != 0 {
 		t.Errorf("as root: %d faults\n%s", faults, out)
 	}
-	mustSay(t, out, "primary key (b, a)", "unique key (a)", "warn  table "+db+".bare", "`row_id` BIGINT", "3 selected",
+	mustSay(t, out, "primary key (b, a)", "unique key (a)", "warn  table                 "+db+".bare", "`row_id` BIGINT", "3 selected",
 		"binlog_format         ROW", "4711, and no other", "ok    privilege")
 
 	out, faults = look(t, s, "little", "pw", db, 1)
 	mustSay(t, out, "FAIL  privilege             REPLICATION SLAVE", "GRANT REPLICATION SLAVE ON *.* TO 'little'@'%';",
-		"GRANT "+monitor+" ON *.* TO 'little'@'%';", "FAIL  table "+db+".bare", "GRANT SELECT ON `"+db+"`.`bare`", "1 is the source's own")
+		"GRANT "+monitor+" ON *.* TO 'little'@'%';", "FAIL  table                 "+db+".bare", "GRANT SELECT ON `"+db+"`.`bare`", "1 is the source's own")
 	if faults != 4 {
 		t.Errorf("as little: %d faults, want 4\n%s", faults, out)
 	}
