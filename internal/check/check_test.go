@@ -221,7 +221,7 @@ func TestStore(t *testing.T) {
 	if faults != 0 {
 		t.Errorf("%s", out)
 	}
-	mustSay(t, out, "no checkpoint yet")
+	mustSay(t, out, "has saved nothing yet")
 
 	release, err := store.Lock(t.Context(), "replicate")
 	if err != nil {

@@ -91,17 +91,26 @@ func (s *Store) check(ctx context.Context, r *reporter) {
 			r.failed(item, err, "let the daemon's user write to "+strings.TrimPrefix(s.Where, "file://"))
 			return
 		}
-		s.document(ctx, r, name)
+		s.documents(ctx, r, name)
 	}
 }
 
-func (s *Store) document(ctx context.Context, r *reporter, name string) {
-	switch _, rev, err := s.Store.Load(ctx, name); {
-	case errors.Is(err, checkpoint.ErrNotFound):
-		r.ok("checkpoints", "%s can be written to, %s is not locked and has no checkpoint yet", s.Where, name)
-	case err != nil:
+// documents reads what the half has saved: a document that can't be trusted stops it.
+func (s *Store) documents(ctx context.Context, r *reporter, half string) {
+	saved, err := s.Store.List(ctx, half)
+	if err != nil {
 		r.failed("checkpoints", err, "")
-	default:
-		r.ok("checkpoints", "%s can be written to, %s is not locked and has checkpoint %s", s.Where, name, rev)
+		return
 	}
+	for _, name := range saved {
+		if _, _, err := s.Store.Load(ctx, name); err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
+			r.failed("checkpoints", err, "") // the store's errors carry their cure
+			return
+		}
+	}
+	if len(saved) == 0 {
+		r.ok("checkpoints", "%s can be written to; %s is not locked and has saved nothing yet", s.Where, half)
+		return
+	}
+	r.ok("checkpoints", "%s can be written to; %s is not locked and goes on from what it has saved", s.Where, half)
 }

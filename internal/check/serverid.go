@@ -3,7 +3,9 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
@@ -24,22 +26,49 @@ func (c *sourceCheck) serverID(ctx context.Context) {
 		c.add(Fail, item, "the source's own is 0, so it serves no replica", "SET GLOBAL server_id = 1; -- and in the option file")
 		return
 	}
-	replicas, err := c.replicas(ctx)
-	if err != nil {
+	replicas, user, err := c.lookForID(ctx, own)
+	switch {
+	case err != nil:
 		c.add(Warn, item, fmt.Sprintf("%d; whether another replica uses it can't be seen: %v", own, err), "")
-		return
+	case user == nil:
+		c.ok(item, "%d, and no other of %d replicas uses it", own, replicas)
+	case c.running:
+		c.ok(item, "%d, in use by a replica%s: this pipeline, which is running", own, user.host)
+	default:
+		c.add(Fail, item, fmt.Sprintf("%d is in use by a replica%s", own, user.host), cure)
 	}
-	for _, r := range replicas {
-		if r.id == own {
-			if c.running {
-				c.ok(item, "%d, in use by a replica%s: this pipeline, which is running", own, r.host)
-				return
+}
+
+// A replica that has ended stays listed until the server's next attempt to send it something.
+const (
+	idLooks = 6
+	idPause = 500 * time.Millisecond
+)
+
+// lookForID finds the replica that uses an id, if it goes on doing so.
+func (c *sourceCheck) lookForID(ctx context.Context, id uint32) (replicas int, user *replica, err error) {
+	for look := range idLooks {
+		if look > 0 {
+			select {
+			case <-time.After(idPause):
+			case <-ctx.Done():
+				return 0, nil, context.Cause(ctx)
 			}
-			c.add(Fail, item, fmt.Sprintf("%d is in use by a replica%s", own, r.host), cure)
-			return
+		}
+		list, err := c.replicas(ctx)
+		if err != nil {
+			return 0, nil, err
+		}
+		i := slices.IndexFunc(list, func(r replica) bool { return r.id == id })
+		if i < 0 {
+			return len(list), nil, nil
+		}
+		replicas, user = len(list), &list[i]
+		if c.running {
+			break
 		}
 	}
-	c.ok(item, "%d, and no other of %d replicas uses it", own, len(replicas))
+	return replicas, user, nil
 }
 
 type replica struct {
