@@ -13,9 +13,6 @@ import (
 )
 
 func TestRealStore(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs versitygw")
-	}
 	server := testservers.VersityGW(t)
 	server.CreateBucket(t, "objects")
 	for name, compatible := range map[string]bool{"as AWS": false, "as a compatible store": true} {
