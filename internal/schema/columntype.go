@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -121,6 +122,18 @@ func precisionScale(c *Column, args string) error {
 	}
 	c.Scale = uint8(scale)
 	return nil
+}
+
+// DoubtfulLabels says whether c may have a label that is not the server's: information_schema, SHOW COLUMNS and SHOW
+// CREATE TABLE all put a question mark for a character beyond the basic plane, such as an emoji, so a label with a
+// question mark is either that or damaged. Only binlog_row_metadata=FULL has such labels right. A full load refuses
+// labels that the definition lacks; the binlog has numbers only.
+func DoubtfulLabels(c *Column) bool {
+	switch c.Charset {
+	case "utf8mb4", "utf16", "utf16le", "utf32", "gb18030":
+		return slices.ContainsFunc(c.Labels, func(label string) bool { return strings.Contains(label, "?") })
+	}
+	return false
 }
 
 func fractionDigits(c *Column, args string) error {

@@ -53,6 +53,17 @@ func TestParseColumnType(t *testing.T) {
 	}
 }
 
+func TestDoubtfulLabels(t *testing.T) {
+	for charset, want := range map[string]bool{"utf8mb4": true, "utf8mb3": false, "latin1": false} {
+		if got := DoubtfulLabels(&Column{Type: Enum, Charset: charset, Labels: []string{"a", "?"}}); got != want {
+			t.Errorf("%s: %v", charset, got)
+		}
+	}
+	if DoubtfulLabels(&Column{Type: Enum, Charset: "utf8mb4", Labels: []string{"a"}}) {
+		t.Error("a label without a question mark")
+	}
+}
+
 func TestQuote(t *testing.T) {
 	if got := QuoteIdent("a`b"); got != "`a``b`" {
 		t.Error(got)
