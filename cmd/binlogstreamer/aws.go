@@ -24,7 +24,8 @@ func embeddedNode(cfg *config.Pipeline, stream string, log *slog.Logger, registr
 		Dir: cfg.Stream.EmbeddedDirectory, Stream: stream, Shards: cfg.Stream.EmbeddedShards, Region: cfg.Stream.Region,
 		// A week: a weekend with nobody there must not lose what deliver has not stored.
 		RetentionHours: 168,
-		MemoryBytes:    int64(cfg.MemoryLimit) / 4,
+		// Room for requests of 5 MiB each way even where the ceiling is low.
+		MemoryBytes:    int64(max(cfg.MemoryLimit/4, 32*config.MiB)),
 		Logger:         log, Registerer: registry,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 )
@@ -64,7 +65,17 @@ func finish(err error, stderr io.Writer) int {
 			fmt.Fprintf(stderr, "binlogstreamer: %s: correct what is listed above and start again\n", faults.Summary())
 			break
 		}
-		fmt.Fprintf(stderr, "binlogstreamer: %v\n", err)
+		tell(err, stderr)
 	}
 	return code
+}
+
+// tell prints an error so that its gist is the last line: what else it has to say, such as the end of another
+// program's log, comes before.
+func tell(err error, stderr io.Writer) {
+	gist, more, _ := strings.Cut(err.Error(), "\n")
+	for line := range strings.Lines(more) {
+		fmt.Fprintf(stderr, "  %s\n", strings.TrimRight(line, "\n"))
+	}
+	fmt.Fprintf(stderr, "binlogstreamer: %s\n", gist)
 }

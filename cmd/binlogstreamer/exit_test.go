@@ -11,6 +11,14 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 )
 
+func TestGistIsTheLastLine(t *testing.T) {
+	var out bytes.Buffer
+	finish(errors.Join(errors.New("put records: access denied"), errors.New("unlock: gone")), &out)
+	if got := out.String(); got != "  unlock: gone\nbinlogstreamer: put records: access denied\n" {
+		t.Errorf("printed %q", got)
+	}
+}
+
 type passed struct{ error }
 
 func (passed) RestartHelps() bool { return true }

@@ -178,8 +178,8 @@ func defaults() *Pipeline {
 		},
 		HTTP: HTTP{Listen: "127.0.0.1:9187"},
 		Log:  Log{Level: "info", Format: "json"},
-		// A quarter of the smallest Fargate task (1 GiB): the Go heap's soft ceiling. The buffers of both halves sum
-		// up to well below half of it.
+		// A quarter of the smallest Fargate task (1 GiB): the Go heap's soft ceiling. Replicate may queue an eighth of
+		// it (32 MiB), deliver may hold a quarter (64 MiB), and the embedded stream another quarter.
 		MemoryLimit: 256 * MiB,
 		// ECS and Kubernetes kill 30 s after SIGTERM: 25 s to flush leave 5 s to save and to leave.
 		ShutdownGrace: 25 * time.Second,

@@ -59,6 +59,10 @@ func Run(ctx context.Context, c Config) (err error) {
 	d := &demo{Config: c, view: newView(c.Out, c.Terminal), log: slog.New(slog.NewTextHandler(logFile, nil))}
 	defer d.clean()
 	err = d.run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(c.Out, "  stopped before the pipeline began; there is nothing to count")
+		return os.RemoveAll(c.Dir)
+	}
 	if err != nil && !errors.Is(err, ErrDiffer) {
 		err = fmt.Errorf("demo: %w; its log is %s", err, logFile.Name())
 		d.Keep = true

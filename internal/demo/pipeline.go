@@ -129,6 +129,9 @@ func (d *demo) watch(selling context.Context, registry prometheus.Gatherer, ende
 // catchUpPatience is how long the pipeline may take to replicate what was sold: slower machines than any today.
 const catchUpPatience = 10 * time.Minute
 
+// quietLooks are three seconds without anything to do: three heartbeats of the source.
+const quietLooks = int(3 * time.Second / redrawEvery)
+
 // catchUp draws until replicate has handed over every row and every change, and the stream has acknowledged them.
 func (d *demo) catchUp(ctx context.Context, registry prometheus.Gatherer, ended chan error) error {
 	d.view.phase("the shop is closed; waiting for the pipeline to catch up")
@@ -136,10 +139,17 @@ func (d *demo) catchUp(ctx context.Context, registry prometheus.Gatherer, ended 
 	defer cancel()
 	tick := time.NewTicker(redrawEvery)
 	defer tick.Stop()
+	quiet := 0 // looks in a row at a pipeline that has nothing to do
 	for {
 		f, s := readFigures(registry), d.shop.figures()
 		d.view.draw(f, s)
-		if f.tablesLoaded == f.tables && f.tables > 0 && f.changes >= s.changes && f.targetLag == 0 {
+		loaded := f.tables > 0 && f.tablesLoaded == f.tables
+		if f.sourceLag == 0 && f.targetLag == 0 {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		if loaded && f.targetLag == 0 && (f.changes >= s.changes || quiet >= quietLooks) {
 			return nil
 		}
 		select {
