@@ -25,8 +25,8 @@ func embeddedNode(cfg *config.Pipeline, stream string, log *slog.Logger, registr
 		// A week: a weekend with nobody there must not lose what deliver has not stored.
 		RetentionHours: 168,
 		// Room for requests of 5 MiB each way even where the ceiling is low.
-		MemoryBytes:    int64(max(cfg.MemoryLimit/4, 32*config.MiB)),
-		Logger:         log, Registerer: registry,
+		MemoryBytes: int64(max(cfg.MemoryLimit/4, 32*config.MiB)),
+		Logger:      log, Registerer: registry,
 	})
 }
 

@@ -48,6 +48,7 @@ type demo struct {
 
 // Run runs the demo until Config.For has passed or ctx is done, and then counts.
 func Run(ctx context.Context, c Config) (err error) {
+	given := c.Dir != ""
 	if c.Dir, err = workDir(c.Dir); err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	err = d.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		fmt.Fprintln(c.Out, "  stopped before the pipeline began; there is nothing to count")
-		return os.RemoveAll(c.Dir)
+		return empty(c.Dir, given)
 	}
 	if err != nil && !errors.Is(err, ErrDiffer) {
 		err = fmt.Errorf("demo: %w; its log is %s", err, logFile.Name())
@@ -135,6 +136,18 @@ func installed() dbserver.Flavor {
 		return dbserver.MariaDB
 	}
 	return dbserver.MySQL
+}
+
+// empty removes what is in a folder, and the folder itself unless it was given to us.
+func empty(dir string, given bool) error {
+	if !given {
+		return os.RemoveAll(dir)
+	}
+	found, err := os.ReadDir(dir)
+	for _, entry := range found {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+	}
+	return err
 }
 
 // brand is how a server's makers write its name.
