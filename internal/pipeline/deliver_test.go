@@ -460,7 +460,7 @@ func TestDeliverFailures(t *testing.T) {
 			w.stream.Created = w.stream.Created.Add(time.Second)
 			w.put(shard0, 10, 15)
 			old := d.cfg.Stream.API.(*kinesistest.Stream)
-			old.Created = w.stream.Created
+			old.MadeAnew(w.stream.Created)
 			if _, ok := errors.AsType[*kinesisin.ReplacedError](<-ended); !ok {
 				t.Error("the end of the stream went unnoticed")
 			}

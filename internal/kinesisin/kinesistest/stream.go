@@ -110,6 +110,13 @@ func (s *Stream) Forget(id string) {
 	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool { return sh.id == id })
 }
 
+// MadeAnew changes the time when the stream was made, as if it had been deleted and made again.
+func (s *Stream) MadeAnew(created time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Created = created
+}
+
 // Calls counts the calls made, by kind and by kind and shard.
 func (s *Stream) Calls(what string) int {
 	s.mu.Lock()
