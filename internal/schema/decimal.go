@@ -134,6 +134,10 @@ func putPair(b []byte, n uint32) { binary.LittleEndian.PutUint16(b, pairs[n]) }
 
 // appendPadded writes n in the given number of digits, at most 9, with leading zeros.
 func appendPadded(dst []byte, n uint32, digits int) []byte {
+	if digits == 2 { // most fractions are cents
+		pair := pairs[n%100]
+		return append(dst, byte(pair), byte(pair>>8))
+	}
 	var buf [groupDigits + 1]byte
 	for i := len(buf); i > len(buf)-digits; i -= 2 {
 		putPair(buf[i-2:i], n%100)

@@ -210,7 +210,6 @@ func renderValue(codec schema.Codec, row [][]byte) string {
 func readBinlog(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavor, db string, from mysql.Position, tables map[string]*schema.Table) map[string][]string {
 	t.Helper()
 	logged := map[string][]string{}
-	finished := false
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
 		ServerID: 4711, Flavor: string(flavor), Host: dbserver.Host, Port: s.Port16(), User: dbserver.User,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -220,7 +219,6 @@ func readBinlog(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavor
 				return err
 			}
 			name := string(e.Table.Table)
-			finished = finished || name == "finish"
 			table := tables[name]
 			if table == nil {
 				return nil
@@ -249,12 +247,16 @@ func readBinlog(t *testing.T, s *testservers.MySQLServer, flavor dbserver.Flavor
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for !finished {
-		if _, err := stream.GetEvent(ctx); err != nil {
+	for {
+		e, err := stream.GetEvent(ctx)
+		if err != nil {
 			t.Fatal(err)
 		}
+		rows, ok := e.Event.(*replication.RowsEvent)
+		if ok && string(rows.Table.Schema) == db && string(rows.Table.Table) == "finish" {
+			return logged
+		}
 	}
-	return logged
 }
 
 func readValues(t *testing.T) map[string]string {
