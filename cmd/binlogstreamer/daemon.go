@@ -77,7 +77,7 @@ func stopped(ctx context.Context, err error, cfg *config.Pipeline) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded), isUnstored(err):
 		return &unflushedError{cfg, err}
-	case err == context.Cause(ctx) || errors.Unwrap(err) == context.Cause(ctx):
+	case err == context.Cause(ctx) || errors.Unwrap(err) == context.Cause(ctx): //nolint:errorlint // a joined error says more than the signal
 		return nil
 	}
 	return err
