@@ -26,6 +26,7 @@ func TestOutages(t *testing.T) {
 	replicate.start()
 	deliver.start()
 	w := startWorkload(db.Addr(), sc.rows, 5*time.Millisecond)
+	defer w.end()
 	for _, away := range []*proxy{stream, store} {
 		away.cut()
 		time.Sleep(20 * time.Second) // the length of the outage is what is tested
@@ -42,7 +43,7 @@ func TestOutages(t *testing.T) {
 		return nil
 	})
 	w.end()
-	p.awaitReplicated(t, db)
+	p.awaitReplicated(t, db, replicate, deliver)
 	replicate.stop()
 	deliver.stop()
 	p.drain(t)
@@ -103,7 +104,7 @@ func TestPurgedPosition(t *testing.T) {
 			p.config = writeConfig(t, dir, p.yaml(scenario{dedupe: true}, "127.0.0.1", db.Port))
 			d := newDaemon(t, "replicate", "replicate", "-c", p.config)
 			d.start()
-			p.awaitReplicated(t, db)
+			p.awaitReplicated(t, db, d)
 			d.stop()
 
 			db.MustExec(t, "DELETE FROM shop.ticket", "FLUSH BINARY LOGS", "FLUSH BINARY LOGS")

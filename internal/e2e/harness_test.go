@@ -81,9 +81,13 @@ func newPipeline(t *testing.T, sc scenario, db *testservers.MySQLServer) *pipeli
 
 // awaitReplicated waits until replicate has saved that everything in the source's binlog is acknowledged and all
 // tables are loaded.
-func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLServer) {
+func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLServer, running ...*daemon) {
 	t.Helper()
-	conn := db.Conn(t, "")
+	conn, err := source.Connect(t.Context(), source.Config{Host: "127.0.0.1", Port: db.Port16(), User: "root", TLS: source.TLSDisabled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close(conn)
 	server, err := source.Describe(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +97,9 @@ func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLS
 		t.Fatal(err)
 	}
 	await(t, 3*time.Minute, "replicate to catch up with "+end.String(), func() error {
+		for _, d := range running {
+			d.alive()
+		}
 		store, err := checkpoint.OpenFile(filepath.Join(p.dir, "state"))
 		if err != nil {
 			return err

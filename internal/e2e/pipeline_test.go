@@ -37,7 +37,10 @@ func TestPipeline(t *testing.T) {
 	// kinesis-local is the closest to AWS and slow: few rows, and DMS's bytes and nothing else.
 	all = append(all, scenario{name: "mysql-kinesislocal-file-plain", database: "mysql", stream: "kinesis-local", destination: "file", rows: 600, kills: 2})
 	for _, sc := range all {
-		t.Run(sc.name, func(t *testing.T) { runScenario(t, sc) })
+		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
+			runScenario(t, sc)
+		})
 	}
 }
 
@@ -50,10 +53,11 @@ func runScenario(t *testing.T, sc scenario) {
 	replicate.start()
 	deliver.start()
 	w := startWorkload(db.Addr(), sc.rows, 2*time.Millisecond)
+	defer w.end()
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for range sc.kills {
 		for _, d := range []*daemon{replicate, deliver} {
-			time.Sleep(time.Duration(200+r.IntN(900)) * time.Millisecond) // a random moment is the point, there is nothing to wait for
+			time.Sleep(time.Duration(100+r.IntN(1500)) * time.Millisecond) // a random moment is the point, there is nothing to wait for
 			d.kill()
 			d.start()
 		}
@@ -63,7 +67,7 @@ func runScenario(t *testing.T, sc scenario) {
 	if w.changes.Load() == 0 {
 		t.Fatal("the workload wrote nothing")
 	}
-	p.awaitReplicated(t, db)
+	p.awaitReplicated(t, db, replicate, deliver)
 	replicate.stop()
 	deliver.stop()
 	p.drain(t)
@@ -108,6 +112,10 @@ func writeConfig(t *testing.T, dir, text string) string {
 
 // yaml is the configuration of a scenario.
 func (p *pipelineUnderTest) yaml(sc scenario, host string, port int) string {
+	embedded := ""
+	if p.streamEndpoint == "embedded" {
+		embedded = fmt.Sprintf("  embedded_directory: %s\n  embedded_shards: %d\n", p.embeddedDir, shards)
+	}
 	return fmt.Sprintf(`
 name: tickets
 source: {host: %s, port: %d, user: root, password: "", tls: disabled}
@@ -120,9 +128,7 @@ stream:
   name: tickets
   region: eu-west-1
   endpoint: %q
-  embedded_directory: %s
-  embedded_shards: %d
-  include_transaction_details: %t
+%s  include_transaction_details: %t
 delivery:
   destination: %s
   region: us-east-1
@@ -133,5 +139,5 @@ delivery:
 checkpoint: {store: "file://%s"}
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: text}
-`, host, port, schemaName, p.streamEndpoint, p.embeddedDir, shards, sc.dedupe, p.destination, p.s3Endpoint, sc.dedupe, filepath.Join(p.dir, "state"))
+`, host, port, schemaName, p.streamEndpoint, embedded, sc.dedupe, p.destination, p.s3Endpoint, sc.dedupe, filepath.Join(p.dir, "state"))
 }

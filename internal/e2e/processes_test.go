@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
 var binary = sync.OnceValues(func() (string, error) {
@@ -47,7 +49,10 @@ func newDaemon(t *testing.T, name string, args ...string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, args: args, log: filepath.Join(t.TempDir(), name+".log")}
 	t.Cleanup(func() {
-		d.kill()
+		if d.cmd != nil {
+			_ = d.cmd.Process.Kill()
+			<-d.done
+		}
 		if t.Failed() {
 			t.Logf("%s:\n%s", name, tail(d.log, 6000))
 		}
@@ -68,7 +73,8 @@ func (d *daemon) start() {
 	defer out.Close()
 	d.cmd = exec.Command(path, d.args...)
 	d.cmd.Stdout, d.cmd.Stderr = out, out
-	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
+	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ACCESS_KEY_ID="+testservers.AccessKey, "AWS_SECRET_ACCESS_KEY="+testservers.SecretKey)
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
@@ -81,16 +87,24 @@ func (d *daemon) kill() {
 	if d.cmd == nil {
 		return
 	}
+	d.alive()
+	_ = d.cmd.Process.Kill()
+	<-d.done
+	d.cmd = nil
+}
+
+// alive fails the test if the process has ended by itself.
+func (d *daemon) alive() {
+	d.t.Helper()
+	if d.cmd == nil {
+		return
+	}
 	select {
 	case err := <-d.done:
-		if !d.t.Failed() {
-			d.t.Errorf("%v ended by itself: %v\n%s", d.args, err, tail(d.log, 4000))
-		}
+		d.cmd = nil
+		d.t.Fatalf("%v ended by itself: %v\n%s", d.args, err, tail(d.log, 4000))
 	default:
-		_ = d.cmd.Process.Kill()
-		<-d.done
 	}
-	d.cmd = nil
 }
 
 // wait gives the exit code of a process that ends by itself.

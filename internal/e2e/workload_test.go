@@ -54,6 +54,9 @@ func (c *conn) exec(sql string) error {
 		if c.c, err = client.Connect(c.addr, "root", "", ""); err != nil {
 			return err
 		}
+		if err := c.exec("SET NAMES utf8mb4"); err != nil {
+			return err
+		}
 	}
 	res, err := c.c.Execute(sql)
 	if err != nil {
@@ -101,7 +104,7 @@ func values(table string, n int, version uint64, r *rand.Rand) string {
 	if table == "seat_price" {
 		return fmt.Sprintf("('venue-%02d',%d,%d,%d.%02d)", n%40, n/40, version, r.IntN(1000), r.IntN(100))
 	}
-	return fmt.Sprintf(`(%d,%d,%s,%s,%d.%04d,%g,%d,%d,'2024-05-0%d 10:1%d:00.%06d',%s,x'%x',b'%d',%s)`,
+	return fmt.Sprintf(`(%d,%d,%s,%s,%d.%04d,%g,%d,%d,'2024-05-0%d 10:1%d:00.%06d',%s,x'%016x',b'%d',%s)`,
 		n, version, nullable(r, "'Zoë 🎫 \\\"%d\\\"'", r.IntN(1e6)), nullable(r, "'caf\u00e9 %d'", r.IntN(1e6)), r.IntN(1e7), r.IntN(1e4),
 		r.Float32()*1000, r.IntN(3)+1, r.IntN(8), r.IntN(9)+1, r.IntN(10), r.IntN(1e6),
 		nullable(r, "'2024-06-01 00:00:%02d.123'", r.IntN(60)), r.Uint64(), r.IntN(2),

@@ -252,7 +252,9 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 		e.tx = txState{}
 		e.skip.end()
 	}
-	e.tracker.Boundary(boundary{file: b.File, offset: b.Offset, gtid: gtid, prevTx: e.prevTx, prevRec: e.prevRec})
+	if !b.Idle || !e.skip.active { // what a former process did of the next transaction counts behind the last boundary
+		e.tracker.Boundary(boundary{file: b.File, offset: b.Offset, gtid: gtid, prevTx: e.prevTx, prevRec: e.prevRec})
+	}
 	e.metrics.boundary(b)
 	e.reached()
 	e.wake()
@@ -280,6 +282,10 @@ func (e *emitter) Schema(_ context.Context, c binlog.SchemaChange) error {
 	if c.Kind == binlog.Created {
 		// A table born while we watch has all its rows in the binlog.
 		e.progress.table(tableID{c.Schema, c.Name}, StateCompleted)
+	}
+	if c.RowsChanged {
+		e.log.Warn("a statement changed rows of a table without logging them; only loading the table again tells readers of it",
+			"schema", c.Schema, "table", c.Name, "statement", c.Statement, "file", c.Place.File, "offset", c.Place.EventStart)
 	}
 	e.log.Info("table definition changed", "schema", c.Schema, "table", c.Name, "kind", c.Kind, "statement", c.Statement,
 		"file", c.Place.File, "offset", c.Place.EventStart)

@@ -48,7 +48,7 @@ type ReplicateConfig struct {
 	Start       string        // cdc_start_position; used where nothing is saved
 	Stop        time.Time     // cdc_stop_position; zero: none
 	Parallel    int           // tables loaded at a time; default 8
-	SaveEvery   time.Duration // default 1 s
+	SaveEvery   time.Duration // default 500 ms
 	Grace       time.Duration // for flushing at the end; default 25 s
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer
@@ -64,7 +64,7 @@ type Replicate struct {
 // NewReplicate makes a Replicate. It does no I/O.
 func NewReplicate(cfg ReplicateConfig) *Replicate {
 	if cfg.SaveEvery <= 0 {
-		cfg.SaveEvery = time.Second
+		cfg.SaveEvery = 500 * time.Millisecond
 	}
 	if cfg.Grace <= 0 {
 		cfg.Grace = 25 * time.Second

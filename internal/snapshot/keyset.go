@@ -113,7 +113,8 @@ func literal(c *schema.Column, v []byte) (string, error) {
 	case schema.Set:
 		return setNumber(c, v)
 	case schema.Char, schema.VarChar, schema.Text:
-		return "_utf8mb4 x'" + hex.EncodeToString(v) + "'", nil
+		// The text form of such a column is its stored bytes; the charset's introducer says what they are.
+		return "_" + c.Charset + " x'" + hex.EncodeToString(v) + "'", nil
 	case schema.Binary, schema.VarBinary, schema.Blob, schema.Bit:
 		return "x'" + hex.EncodeToString(v) + "'", nil
 	default:

@@ -18,7 +18,7 @@ func table(columns []schema.Column, key ...int) *schema.Table {
 
 func TestPageOfACompositeKey(t *testing.T) {
 	s, err := newStatement(table([]schema.Column{
-		{Name: "note", Type: schema.VarChar}, {Name: "b", Type: schema.Int}, {Name: "a", Type: schema.VarChar},
+		{Name: "note", Type: schema.VarChar}, {Name: "b", Type: schema.Int}, {Name: "a", Type: schema.VarChar, Charset: "latin1"},
 	}, 2, 1), []string{"`note`", "`b`", "`a`"})
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func TestPageOfACompositeKey(t *testing.T) {
 	if got := s.page(nil, 10); got != want {
 		t.Errorf("first page\n got %s\nwant %s", got, want)
 	}
-	want = "SELECT `note`, `b`, `a` FROM `shop`.`odd``name` WHERE `a` >= _utf8mb4 x'78' AND ((`a` > _utf8mb4 x'78') OR (`a` = _utf8mb4 x'78' AND `b` > 7)) ORDER BY `a`, `b` LIMIT 3"
+	want = "SELECT `note`, `b`, `a` FROM `shop`.`odd``name` WHERE `a` >= _latin1 x'78' AND ((`a` > _latin1 x'78') OR (`a` = _latin1 x'78' AND `b` > 7)) ORDER BY `a`, `b` LIMIT 3"
 	bound, err := s.bound([][]byte{nil, []byte("7"), []byte("x")})
 	if err != nil {
 		t.Fatal(err)
@@ -59,8 +59,8 @@ func TestLiterals(t *testing.T) {
 		{schema.Column{Type: schema.BigInt}, "", ""},
 		{schema.Column{Type: schema.DateTime}, "2024-01-02 03:04:05.678", "'2024-01-02 03:04:05.678'"},
 		{schema.Column{Type: schema.DateTime}, "' OR '", ""},
-		{schema.Column{Type: schema.VarChar}, "it's", "_utf8mb4 x'69742773'"},
-		{schema.Column{Type: schema.VarChar}, "", "_utf8mb4 x''"},
+		{schema.Column{Type: schema.VarChar, Charset: "utf8mb4"}, "it's", "_utf8mb4 x'69742773'"},
+		{schema.Column{Type: schema.VarChar, Charset: "utf8mb4"}, "", "_utf8mb4 x''"},
 		{schema.Column{Type: schema.VarBinary}, "\x00\xff", "x'00ff'"},
 		{enum, "b'", "2"},
 		{enum, "", "0"},
