@@ -222,7 +222,7 @@ func (r *reader) get(ctx context.Context, iterator string) (*kinesis.GetRecordsO
 	err := r.call(ctx, "get records", r.shard, is[*types.ExpiredIteratorException], func(ctx context.Context) error {
 		r.called = time.Now()
 		var err error
-		out, err = r.config.API.GetRecords(ctx, in)
+		out, err = r.config.API.GetRecords(ctx, in, useWire)
 		return err
 	})
 	if err != nil {
