@@ -126,7 +126,7 @@ replication:
       - {rule-type: selection, rule-id: 1, rule-name: all, rule-action: include, object-locator: {schema-name: %s, table-name: "%%"}}
 stream:
   name: tickets
-  region: eu-west-1
+  region: us-east-1
   endpoint: %q
 %s  include_transaction_details: %t
 delivery:

@@ -107,12 +107,15 @@ func (e *emitter) emitted() source.Position {
 func (e *emitter) Begin(_ context.Context, tx *record.Transaction) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.stop.before(tx.CommitTime) {
+	if e.stopped(tx.CommitTime) {
 		return errStopPosition
 	}
 	e.tx = txState{open: true, tx: *tx}
 	return nil
 }
+
+// stopped says whether reading ends before t. A full load needs the changes that come while it runs, so it ends first.
+func (e *emitter) stopped(t time.Time) bool { return e.stop.before(t) && e.progress.complete() }
 
 // Rows implements binlog.Handler.
 func (e *emitter) Rows(ctx context.Context, rows *binlog.Rows) error {
@@ -261,7 +264,7 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	if err := e.emitAllChunks(ctx); err != nil {
 		return err
 	}
-	if b.Idle && e.stop.before(time.Now()) {
+	if b.Idle && e.stopped(time.Now()) {
 		return errStopPosition
 	}
 	return nil

@@ -94,7 +94,7 @@ func (r *Replicate) run(ctx context.Context) error {
 	if err != nil || s == nil {
 		return err
 	}
-	r.metrics.observe(s.tracker.OldestUnacked, s.saver.age, s.progress.docs)
+	r.metrics.observe(s)
 	return during(ctx, s.saver.run, s.saver.last, r.cfg.Grace, func(ctx context.Context) error {
 		return during(ctx, s.writer.Run, s.writer.Flush, r.cfg.Grace, func(ctx context.Context) error {
 			return ended(r.stream(ctx, s))
@@ -107,8 +107,20 @@ func ended(err error) error {
 	if errors.Is(err, errStopPosition) || errors.Is(err, context.Canceled) {
 		return nil
 	}
+	if errors.Is(err, binlog.ErrServerChanged) {
+		return &restartError{err}
+	}
 	return err
 }
+
+// restartError ends a run that a new one can continue from the saved position.
+type restartError struct{ err error }
+
+func (e *restartError) Error() string { return e.err.Error() }
+func (e *restartError) Unwrap() error { return e.err }
+
+// RestartHelps tells the command which exit code to use.
+func (e *restartError) RestartHelps() bool { return true }
 
 // session is one run with all its parts.
 type session struct {

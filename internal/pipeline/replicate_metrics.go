@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type replicateMetrics struct {
 	oldestUnacked func() (time.Time, bool)
 	checkpointAge func() time.Duration
 	tables        func() []tableDoc
+	expireAfter   time.Duration // how long the source keeps its binlog; 0: until somebody purges it
 }
 
 func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
@@ -49,15 +51,19 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_checkpoint_age_seconds", Help: "Time since the newest checkpoint of replicate was saved.",
 		}, func() float64 { return m.age().Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "binlogstreamer_binlog_retention_seconds",
+			Help: "Time until the source would purge the binlog that we have not read: its retention less our lag; +Inf if it keeps everything.",
+		}, m.retention),
 	)
 	return m
 }
 
 // observe connects the gauges with a running session.
-func (m *replicateMetrics) observe(oldest func() (time.Time, bool), age func() time.Duration, tables func() []tableDoc) {
+func (m *replicateMetrics) observe(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.oldestUnacked, m.checkpointAge, m.tables = oldest, age, tables
+	m.oldestUnacked, m.checkpointAge, m.tables, m.expireAfter = s.tracker.OldestUnacked, s.saver.age, s.progress.docs, s.server.ExpireAfter
 }
 
 // read notes that a change committed at t was read.
@@ -111,6 +117,17 @@ func (m *replicateMetrics) targetLag() time.Duration {
 		return 0
 	}
 	return max(0, time.Since(at))
+}
+
+// retention is the source's own setting, as of the start, less how far behind we are. Somebody may purge by hand.
+func (m *replicateMetrics) retention() float64 {
+	m.mu.Lock()
+	keep := m.expireAfter
+	m.mu.Unlock()
+	if keep == 0 {
+		return math.Inf(1)
+	}
+	return (keep - max(m.sourceLag(), m.targetLag())).Seconds()
 }
 
 func (m *replicateMetrics) age() time.Duration {
