@@ -13,6 +13,7 @@ import (
 // TestOutages takes each server away for a while, in the middle of a full load and of changes. Everything goes on by
 // itself, without a restart of ours.
 func TestOutages(t *testing.T) {
+	t.Parallel()
 	sc := scenario{database: "mysql", stream: "kinesalite", destination: "s3", dedupe: true, rows: 20_000}
 	db := startDatabase(t, sc.database)
 	seed(t, db.Addr(), sc.rows)
