@@ -19,7 +19,7 @@ type Meta struct {
 	Last          string `json:"last"`   // and of the last
 	Records       int    `json:"count"`  // records in the object, after de-aggregation
 	Bytes         int64  `json:"bytes"`  // plain bytes
-	SHA256        string `json:"sha256"` // of the plain bytes, in hexadecimal
+	CRC32         string `json:"crc32"`  // of the plain bytes, as gzip computes it: eight hexadecimal digits
 	Layout        int    `json:"layout"` // the layout version in the key
 }
 
@@ -37,7 +37,7 @@ const (
 	keyLast    = metaPrefix + "last"
 	keyCount   = metaPrefix + "count"
 	keyBytes   = metaPrefix + "bytes"
-	keySHA256  = metaPrefix + "sha256"
+	keyCRC32   = metaPrefix + "sha256"
 	keyLayout  = metaPrefix + "layout"
 )
 
@@ -52,7 +52,7 @@ func (m *Meta) Map() map[string]string {
 		keyLast:    m.Last,
 		keyCount:   strconv.Itoa(m.Records),
 		keyBytes:   strconv.FormatInt(m.Bytes, 10),
-		keySHA256:  m.SHA256,
+		keyCRC32:   m.CRC32,
 		keyLayout:  strconv.Itoa(m.Layout),
 	}
 }
@@ -62,7 +62,7 @@ func MetaFromMap(in map[string]string) (Meta, error) {
 	if in[keyFormat] == "" {
 		return Meta{}, errNoMeta
 	}
-	m := Meta{Stream: in[keyStream], Shard: in[keyShard], First: in[keyFirst], Last: in[keyLast], SHA256: in[keySHA256]}
+	m := Meta{Stream: in[keyStream], Shard: in[keyShard], First: in[keyFirst], Last: in[keyLast], CRC32: in[keyCRC32]}
 	var err error
 	number := func(key string) int64 {
 		n, e := strconv.ParseInt(in[key], 10, 64)

@@ -2,8 +2,8 @@ package s3sink
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
+	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 	"time"
@@ -104,7 +104,7 @@ func (r *Run) writeTo(w io.Writer) error {
 
 // Object makes the object of the whole run. The buffer's content is replaced; the object's body is that of the buffer.
 func (r *Run) Object(c Chain, l *Layout, version int, buf *bytes.Buffer) (*Object, error) {
-	sum := sha256.New()
+	sum := crc32.NewIEEE()
 	if err := r.writeTo(sum); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (r *Run) Object(c Chain, l *Layout, version int, buf *bytes.Buffer) (*Objec
 		Meta: Meta{
 			Stream: c.Stream, StreamCreated: c.Created.Unix(), Shard: c.Shard,
 			First: first, Last: r.Last(), Records: r.Records(), Bytes: r.bytes,
-			SHA256: hex.EncodeToString(sum.Sum(nil)), Layout: version,
+			CRC32: fmt.Sprintf("%08x", sum.Sum32()), Layout: version,
 		},
 		ContentEncoding: l.config.Compression.contentEncoding(),
 	}
