@@ -67,7 +67,6 @@ func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool {
 		case "Records":
 			p.fail(seen)
 			seen = true
-			p.data = make([]byte, 0, base64.StdEncoding.DecodedLen(len(body)-p.at))
 			p.array(p.record)
 		case "NextShardIterator":
 			if !p.null() {
@@ -86,8 +85,7 @@ func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool {
 	if p.bad || !seen || p.at < len(body) {
 		return false
 	}
-	p.give(out)
-	return true
+	return p.give(out)
 }
 
 // answerParser knows as much of JSON as answers need.
@@ -95,15 +93,15 @@ type answerParser struct {
 	body      []byte
 	at        int // how far it is read
 	bad       bool
-	data      []byte // of all records, one after the other
-	sequences []byte
+	sequences []byte // of all records, one after the other
 	list      []parsedRecord
 }
 
-// parsedRecord is where a record lies in data and sequences.
+// parsedRecord is what an answer says of a record.
 type parsedRecord struct {
-	data, sequence int // ends
-	arrival        float64
+	data     []byte // in base64
+	sequence int    // where its sequence number ends in sequences
+	arrival  float64
 }
 
 func (p *answerParser) record() {
@@ -113,7 +111,7 @@ func (p *answerParser) record() {
 		switch string(member) {
 		case "Data":
 			data++
-			p.base64()
+			r.data = p.quoted()
 		case "SequenceNumber":
 			sequence++
 			p.sequences = append(p.sequences, p.text()...)
@@ -132,25 +130,31 @@ func (p *answerParser) record() {
 		}
 	})
 	p.fail(data != 1 || sequence != 1 || arrival != 1)
-	r.data, r.sequence = len(p.data), len(p.sequences)
+	r.sequence = len(p.sequences)
 	p.list = append(p.list, r)
 }
 
-// give hands the records over. Their strings and bytes are parts of one piece each.
-func (p *answerParser) give(out *kinesis.GetRecordsOutput) {
-	sequences := string(p.sequences)
-	data := p.data
-	if cap(data) > len(data)+len(data)/8+1024 { // there was much else in the answer: do not keep room for it
-		data = bytes.Clone(data)
+// give hands the records over, unless one cannot be decoded. Their strings and bytes are parts of one piece each.
+func (p *answerParser) give(out *kinesis.GetRecordsOutput) bool {
+	size := 0
+	for _, r := range p.list {
+		size += base64.StdEncoding.DecodedLen(len(r.data))
 	}
+	data := make([]byte, size)
+	sequences := string(p.sequences)
 	strings := make([]string, len(p.list))
 	times := make([]time.Time, len(p.list))
 	out.Records = make([]types.Record, len(p.list))
-	var last parsedRecord
+	begin := 0
 	for i, r := range p.list {
-		strings[i] = sequences[last.sequence:r.sequence]
+		n, err := base64.StdEncoding.Decode(data, r.data)
+		if err != nil || bytes.IndexByte(r.data, '\n') >= 0 || bytes.IndexByte(r.data, '\r') >= 0 {
+			return false
+		}
+		strings[i] = sequences[begin:r.sequence]
 		times[i] = time.UnixMilli(int64(r.arrival * 1000)).UTC() // rounded as the SDK does, since keys are made of it
-		out.Records[i] = types.Record{Data: data[last.data:r.data:r.data], SequenceNumber: &strings[i], ApproximateArrivalTimestamp: &times[i]}
-		last = r
+		out.Records[i] = types.Record{Data: data[:n:n], SequenceNumber: &strings[i], ApproximateArrivalTimestamp: &times[i]}
+		data, begin = data[n:], r.sequence
 	}
+	return true
 }

@@ -2,7 +2,6 @@ package kinesisin
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strconv"
 )
 
@@ -74,20 +73,6 @@ func (p *answerParser) quoted() []byte {
 	s := p.body[p.at : p.at+end]
 	p.at += end + 1
 	return s
-}
-
-// base64 reads a record's bytes.
-func (p *answerParser) base64() {
-	s := p.quoted()
-	from := len(p.data)
-	need := base64.StdEncoding.DecodedLen(len(s))
-	if p.bad || cap(p.data)-from < need {
-		p.fail(true)
-		return
-	}
-	n, err := base64.StdEncoding.Decode(p.data[from:from+need], s)
-	p.fail(err != nil || bytes.IndexByte(s, '\n') >= 0 || bytes.IndexByte(s, '\r') >= 0)
-	p.data = p.data[:from+n]
 }
 
 // number reads a number.
