@@ -1,0 +1,125 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint/checkpointtest"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+func fullDoc() replicateDoc {
+	return replicateDoc{
+		Version: replicateVersion, Task: "tickets", Term: 1795444223, Epoch: 1795444206,
+		Position: source.Position{
+			File: "binlog.000042", Offset: 7301, GTIDSet: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5",
+			ServerUUID: "3e11fa47-71ca-11e1-9e33-c80aa9429562",
+		},
+		Done: 3, Through: &throughDoc{File: "binlog.000042", EventStart: 7433, Row: 2, Half: 1},
+		PrevTx: 180388633600, PrevRec: 4,
+		Tables: []tableDoc{
+			{Schema: "shop", Table: "seat_price", State: StateFullLoad, After: []string{"_utf8mb4 x'76656e7565'", "17"}, AfterKey: []string{"venue", "seat"}, Rows: 25000},
+			{Schema: "shop", Table: "ticket", State: StateCompleted, Rows: 1000000},
+		},
+		Started: true, Saved: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC),
+	}
+}
+
+func TestReplicateDocumentIsAsSpecified(t *testing.T) {
+	const golden = "testdata/replicate.golden.json"
+	doc := fullDoc()
+	got, err := json.MarshalIndent(&doc, "", "  ")
+	must(t, err)
+	got = append(got, '\n')
+	if *update {
+		must(t, os.MkdirAll("testdata", 0o755))
+		must(t, os.WriteFile(golden, got, 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	must(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("the document is\n%s\nspecified is\n%s", got, want)
+	}
+	var back replicateDoc
+	must(t, json.Unmarshal(want, &back))
+	if !reflect.DeepEqual(back, doc) {
+		t.Errorf("read back as %+v", back)
+	}
+}
+
+func TestOpenStateTakesAHigherTerm(t *testing.T) {
+	store := checkpointtest.NewMemory()
+	now := time.Unix(1000, 0)
+	first, err := openState(t.Context(), store, "tickets", now)
+	must(t, err)
+	if !first.fresh || first.doc.Term != 1000 {
+		t.Errorf("first start: fresh %v, term %d", first.fresh, first.doc.Term)
+	}
+	second, err := openState(t.Context(), store, "tickets", now.Add(-time.Hour)) // its clock is behind
+	must(t, err)
+	if second.fresh || second.doc.Term != 1001 {
+		t.Errorf("second start: fresh %v, term %d", second.fresh, second.doc.Term)
+	}
+	if err := first.save(t.Context()); err == nil {
+		t.Error("the first process could save after the second took over")
+	}
+}
+
+func TestOpenStateRefusesWhatItDoesNotKnow(t *testing.T) {
+	for what, doc := range map[string]string{
+		"another task":      `{"version":1,"task":"other"}`,
+		"a newer version":   `{"version":2,"task":"tickets"}`,
+		"no document at al": `[]`,
+	} {
+		store := checkpointtest.NewMemory()
+		_, err := store.Save(t.Context(), replicateDocument, []byte(doc), checkpoint.None)
+		must(t, err)
+		if _, err := openState(t.Context(), store, "tickets", time.Now()); err == nil {
+			t.Errorf("%s was accepted", what)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: the error has several lines: %v", what, err)
+		}
+	}
+}
+
+func TestSkipRule(t *testing.T) {
+	doc := fullDoc()
+	at := func(file string, start uint64, row uint32, half uint8) changeAt {
+		return changeAt{Place: record.Place{File: file, EventStart: start, Row: row}, Half: half}
+	}
+	same, err := doc.skip(true)
+	must(t, err)
+	for _, c := range []struct {
+		at   changeAt
+		done bool
+	}{
+		{at("binlog.000042", 7400, 9, 0), true}, {at("binlog.000042", 7433, 2, 0), true}, {at("binlog.000042", 7433, 2, 1), true},
+		{at("binlog.000042", 7433, 3, 0), false}, {at("binlog.000043", 4, 0, 0), false},
+	} {
+		if got := same.done(c.at); got != c.done {
+			t.Errorf("%+v: done %v, want %v", c.at, got, c.done)
+		}
+	}
+	same.end()
+	if same.done(at("binlog.000042", 7400, 0, 0)) {
+		t.Error("skips behind the transaction")
+	}
+
+	other, err := doc.skip(false)
+	must(t, err)
+	for i := range 5 {
+		if got := other.done(at("log.000001", 100, uint32(i), 0)); got != (i < 3) {
+			t.Errorf("change %d on another server: done %v", i, got)
+		}
+	}
+}
