@@ -74,7 +74,7 @@ func openState(ctx context.Context, store checkpoint.Store, task string, now tim
 	if s.doc.Task != task {
 		return nil, fmt.Errorf("the checkpoint store belongs to task %q, this is task %q: give each task a checkpoint.store of its own", s.doc.Task, task)
 	}
-	s.doc.Term = max(s.doc.Term+1, uint64(now.Unix()))
+	s.doc.Term = max(s.doc.Term+1, uint64(max(now.Unix(), 1)))
 	return s, s.save(ctx)
 }
 
