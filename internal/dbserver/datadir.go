@@ -64,6 +64,13 @@ func templateDir(ctx context.Context, p Program) (string, error) {
 }
 
 func initialize(ctx context.Context, p Program, dir string) error {
+	// A MariaDB that starts removes the temporary tables that it finds in its folder for temporary files, also those of
+	// another server: none may share it.
+	tmp, err := os.MkdirTemp("", "bls-init-")
+	if err != nil {
+		return fmt.Errorf("make a folder for temporary files: %w", err)
+	}
+	defer os.RemoveAll(tmp)
 	var cmd *exec.Cmd
 	if p.Flavor == MariaDB {
 		install, err := installDB(p)
@@ -84,6 +91,7 @@ func initialize(ctx context.Context, p Program, dir string) error {
 		}
 		cmd = exec.CommandContext(ctx, p.Path, p.args(append(flags, asUser()...)...)...)
 	}
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initialise a %s %s data directory in %s: %w\n%s", p.Flavor, p.Version, dir, err, out)
 	}

@@ -75,7 +75,7 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 		return nil, fmt.Errorf("start %s: %w", o.Flavor, err)
 	}
 	s := &Server{Program: program, Port: o.Port, Dir: dir, opts: o}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(s.tempDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("start %s: %w", o.Flavor, err)
 	}
 	if _, err := os.Stat(s.DataDir()); os.IsNotExist(err) {
@@ -143,6 +143,7 @@ func (s *Server) flags(socket, init string) []string {
 	flags := []string{
 		"--no-defaults",
 		"--datadir=" + s.DataDir(),
+		"--tmpdir=" + s.tempDir(),
 		"--bind-address=" + Host,
 		"--port=" + strconv.Itoa(s.Port),
 		"--socket=" + socket,
@@ -237,6 +238,9 @@ func (s *Server) Addr() string { return net.JoinHostPort(Host, strconv.Itoa(s.Po
 
 // DataDir is the data directory.
 func (s *Server) DataDir() string { return filepath.Join(s.Dir, "data") }
+
+// tempDir is the server's own folder for temporary files: one that is shared is cleared by any MariaDB that starts.
+func (s *Server) tempDir() string { return filepath.Join(s.Dir, "tmp") }
 
 // LogFile is the file that the server's messages go to.
 func (s *Server) LogFile() string { return filepath.Join(s.Dir, "server.log") }
