@@ -78,7 +78,7 @@ func (w *shardWorker) work(ctx, flushCtx context.Context) (finished bool, err er
 	ended, err := w.deliver(ctx, flushCtx, reading)
 	stopReading()
 	if !ended {
-		<-reading
+		_ = <-reading // it was told to end
 	}
 	w.giveBack()
 	if ctx.Err() != nil {
