@@ -114,13 +114,13 @@ func runCanal(ctx context.Context, p *params, emit func(key string, data []byte)
 	select {
 	case <-finished:
 		c.Close()
-		<-ended
+		_ = <-ended
 		return nil
 	case err := <-ended:
 		return fmt.Errorf("canal ended after %d of %d changes: %w", h.seen, h.want, err)
 	case <-ctx.Done():
 		c.Close()
-		<-ended
+		_ = <-ended
 		return context.Cause(ctx)
 	}
 }
