@@ -17,9 +17,9 @@ build: ## the static binary bin/binlogstreamer
 	CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)' -o bin/binlogstreamer ./cmd/binlogstreamer
 
 .PHONY: demo
-demo: build ## the whole pipeline on this machine, no AWS account needed
+demo: build ## the whole pipeline on this machine, no AWS account needed (ARGS="--for 60s")
 	scripts/install-demo-server
-	bin/binlogstreamer demo
+	bin/binlogstreamer demo $(ARGS)
 
 .PHONY: test
 test: ## every test, with the race detector and real servers
