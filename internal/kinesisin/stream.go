@@ -30,6 +30,7 @@ type Description struct {
 	ARN       string // "" where the endpoint has none
 	Created   time.Time
 	Retention time.Duration
+	Spread    bool // records are spread over the shards without regard to their keys (record distribution AUTO)
 }
 
 // Describe asks for the description. From the second time on, it is a *ReplacedError if the stream is another one.
@@ -48,6 +49,7 @@ func (s *Stream) Describe(ctx context.Context) (Description, error) {
 			ARN:       aws.ToString(sum.StreamARN),
 			Created:   aws.ToTime(sum.StreamCreationTimestamp),
 			Retention: time.Duration(aws.ToInt32(sum.RetentionPeriodHours)) * time.Hour,
+			Spread:    sum.RecordDistributionStrategy == types.RecordDistributionStrategyAuto,
 		}
 		return nil
 	})

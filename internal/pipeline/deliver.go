@@ -176,6 +176,10 @@ func (d *Deliver) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if about.Spread {
+		d.cfg.Log.Warn("the stream spreads records over its shards without regard to their keys: their order is lost, and records that are sent twice are stored twice; "+
+			"set its record distribution strategy to USER_PARTITION_KEY", "stream", about.Name)
+	}
 	docs := &deliverDocs{store: d.cfg.Store, about: about}
 	start, err := docs.start(ctx, d.cfg.Start, d.stream.Shards)
 	if err != nil {

@@ -530,3 +530,17 @@ func TestDeliverWithoutCheckpoints(t *testing.T) {
 		}
 	})
 }
+
+func TestDeliverWarnsOfSpreadRecords(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.stream.Auto = auto
+			var log bytes.Buffer
+			w.drain(func(c *DeliverConfig) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+			if warned := strings.Contains(log.String(), "USER_PARTITION_KEY"); warned != auto {
+				t.Errorf("distribution AUTO is %v, warned %v", auto, warned)
+			}
+		})
+	}
+}

@@ -25,6 +25,7 @@ type Stream struct {
 	Retention time.Duration
 	PageSize  int           // shards per page of ListShards; 0 means 1000
 	Iterators time.Duration // how long an iterator lives; 0 means five minutes
+	Auto      bool          // record distribution AUTO
 	// Fault is asked before every call: "describe", "list", "iterator" or "get", with the shard. A non-nil error is
 	// the call's answer.
 	Fault func(call, shard string) error
@@ -167,7 +168,12 @@ func (s *Stream) DescribeStreamSummary(ctx context.Context, in *kinesis.Describe
 	if aws.ToString(in.StreamName) != s.Name {
 		return nil, &types.ResourceNotFoundException{Message: aws.String("no such stream")}
 	}
+	strategy := types.RecordDistributionStrategyUserPartitionKey
+	if s.Auto {
+		strategy = types.RecordDistributionStrategyAuto
+	}
 	return &kinesis.DescribeStreamSummaryOutput{StreamDescriptionSummary: &types.StreamDescriptionSummary{
+		RecordDistributionStrategy: strategy,
 		StreamName: aws.String(s.Name), StreamCreationTimestamp: aws.Time(s.Created), RetentionPeriodHours: aws.Int32(int32(s.Retention / time.Hour)),
 	}}, nil
 }
