@@ -174,7 +174,7 @@ func (s *Stream) DescribeStreamSummary(ctx context.Context, in *kinesis.Describe
 	}
 	return &kinesis.DescribeStreamSummaryOutput{StreamDescriptionSummary: &types.StreamDescriptionSummary{
 		RecordDistributionStrategy: strategy,
-		StreamName: aws.String(s.Name), StreamCreationTimestamp: aws.Time(s.Created), RetentionPeriodHours: aws.Int32(int32(s.Retention / time.Hour)),
+		StreamName:                 aws.String(s.Name), StreamCreationTimestamp: aws.Time(s.Created), RetentionPeriodHours: aws.Int32(int32(s.Retention / time.Hour)),
 	}}, nil
 }
 
