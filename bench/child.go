@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,6 +36,7 @@ type params struct {
 	Stream  string `json:"stream"`  // endpoint of the stub stream
 	Records string `json:"records"` // file of records, one a line
 	Dir     string `json:"dir"`     // for what the step writes
+	Profile string `json:"profile"` // folder for CPU profiles; empty: none
 }
 
 // source is how the product reaches the database server.
@@ -58,6 +62,8 @@ func (m measurement) cpuPerItem() float64 {
 
 func (m measurement) perSecond() float64 { return float64(m.Items) / m.Wall.Seconds() }
 
+func (m measurement) mbPerSecond() float64 { return float64(m.Bytes) / 1e6 / m.Wall.Seconds() }
+
 // mbPerCPUSecond is how many megabytes of records one core does in a second.
 func (m measurement) mbPerCPUSecond() float64 { return float64(m.Bytes) / 1e6 / m.CPU.Seconds() }
 
@@ -66,6 +72,7 @@ type step func(ctx context.Context, p *params, done func(items, bytes int64)) er
 
 var steps = map[string]step{
 	"binlog baseline": binlogBaseline,
+	"binlog lean":     binlogLean,
 	"binlog ours":     binlogOurs,
 	"stream baseline": streamBaseline,
 	"stream ours":     streamOurs,
@@ -99,8 +106,15 @@ func runStep(name string) int {
 }
 
 func measured(name string, do step, p *params) error {
-	if len(name) > 5 && name[len(name)-5:] == " ours" {
+	if strings.HasSuffix(name, " ours") {
 		debug.SetMemoryLimit(productMemory)
+	}
+	if p.Profile != "" {
+		stop, err := profile(filepath.Join(p.Profile, strings.ReplaceAll(name, " ", "-")+".pprof"))
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	var m measurement
 	begin, cpu := time.Now(), cpuTime()
@@ -115,6 +129,22 @@ func measured(name string, do step, p *params) error {
 	}
 	m.CPU, m.RSS = cpuTime()-cpu, peakMemory()
 	return json.NewEncoder(os.Stdout).Encode(m)
+}
+
+// profile writes a CPU profile until stop is called.
+func profile(path string) (stop func(), err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // child runs a step in a process of its own.

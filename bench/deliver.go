@@ -70,7 +70,7 @@ func deliverOurs(ctx context.Context, p *params, done func(items, bytes int64)) 
 		Stream: kinesisin.Config{API: kinesisout.NewClient(awsConfig(), p.Stream), Stream: streamName,
 			CallInterval: time.Nanosecond}, // the stub has no limit of five calls a second
 		Destination: s3sink.NewFile(filepath.Join(p.Dir, "objects")),
-		Layout:      s3sink.LayoutConfig{Name: "bench", Compression: s3sink.GZIP, AppendDelimiter: true, Deduplicate: true},
+		Layout:      s3sink.LayoutConfig{Name: "bench", Compression: s3sink.GZIP, Deduplicate: true},
 		Store:       store, Size: objectSize, Interval: 5 * time.Minute, MaxBytes: productMemory / 4, Once: true, Log: discard,
 	}).Run(ctx)
 	done(p.Changes, plain.Size())

@@ -36,19 +36,20 @@ type settings struct {
 
 func run() error {
 	var s settings
-	var out, only string
+	var out, only, profiles string
 	flag.Int64Var(&s.Changes, "changes", 1_000_000, "row changes to replicate")
 	flag.Int64Var(&s.TxRows, "tx-rows", 1000, "row changes in one transaction")
 	flag.IntVar(&s.Repeat, "repeat", 3, "how often everything is measured; the median counts")
 	flag.Int64Var(&s.LargeTx, "large-tx-mib", 1024, "size of the large transaction of the memory measurement")
-	flag.Int64Var(&s.Deliver, "deliver-mib", 192, "record bytes to deliver")
+	flag.Int64Var(&s.Deliver, "deliver-mib", 384, "record bytes to deliver")
 	flag.StringVar(&out, "out", filepath.Join("bench", "results", "latest.json"), "where to write the results")
 	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default all)")
+	flag.StringVar(&profiles, "profile", "", "folder to write a CPU profile of each step into")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r, err := measureAll(ctx, s, selection(only))
+	r, err := measureAll(ctx, s, selection(only), profiles)
 	if err != nil {
 		return err
 	}

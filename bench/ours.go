@@ -18,9 +18,10 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
-// recordOptions is the form that the product gives records by default.
+// recordOptions is the form of all records here: one line each, with everything that de-duplication needs.
 func recordOptions() record.Options {
 	o := record.DefaultOptions("bench")
+	o.Format = record.JSONUnformatted
 	o.IncludeTransactionDetails, o.IncludeGTID = true, true
 	return o
 }
@@ -107,7 +108,8 @@ func binlogOurs(ctx context.Context, p *params, done func(items, bytes int64)) e
 	return err
 }
 
-// writeRecords writes the records of all changes into a file, one a line, for the deliver measurements.
+// writeRecords writes the records of all changes into a file, for the deliver measurements. Each is a line: it ends
+// with the line feed that DMS ends records with.
 func writeRecords(ctx context.Context, p *params, done func(items, bytes int64)) error {
 	f, err := os.Create(p.Records)
 	if err != nil {
@@ -119,10 +121,8 @@ func writeRecords(ctx context.Context, p *params, done func(items, bytes int64))
 	err = encodeBinlog(ctx, p, func(_, data []byte) error {
 		items++
 		bytes += int64(len(data))
-		if _, err := w.Write(data); err != nil {
-			return err
-		}
-		return w.WriteByte('\n')
+		_, err := w.Write(data)
+		return err
 	})
 	done(items, bytes)
 	return errors.Join(err, w.Flush())

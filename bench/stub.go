@@ -233,7 +233,7 @@ func (s *stub) load(path string) error {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 64<<20)
-	var page []byte
+	var page, data []byte
 	n, size, total := 0, 0, int64(0)
 	cut := func() {
 		s.pages, s.counts = append(s.pages, bytes.Clone(page)), append(s.counts, n)
@@ -246,9 +246,10 @@ func (s *stub) load(path string) error {
 		total++
 		page = fmt.Appendf(page, `{"SequenceNumber": "4960000000000000000000000000000000000%019d", "ApproximateArrivalTimestamp": %d, "PartitionKey": "k%d", "Data": "`,
 			total, 1760000000+total/10000, total%9973)
-		page = base64.StdEncoding.AppendEncode(page, lines.Bytes())
+		data = append(append(data[:0], lines.Bytes()...), '\n')
+		page = base64.StdEncoding.AppendEncode(page, data)
 		page = append(page, `"}`...)
-		n, size = n+1, size+len(lines.Bytes())
+		n, size = n+1, size+len(data)
 		if size >= pageBytes {
 			cut()
 		}
