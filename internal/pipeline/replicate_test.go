@@ -94,6 +94,16 @@ func (b *bench) config(m Migration) ReplicateConfig {
 	}
 }
 
+// complete runs a Replicate that ends by itself.
+func (b *bench) complete(cfg ReplicateConfig) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(b.t.Context(), time.Minute, errors.New("it did not end by itself"))
+	defer cancel()
+	if err := NewReplicate(cfg).Run(ctx); err != nil || ctx.Err() != nil {
+		b.t.Fatal(errors.Join(err, context.Cause(ctx)))
+	}
+}
+
 // summary is a record in short: operation, table, id and value.
 type summary struct {
 	Operation, Table string
@@ -225,9 +235,9 @@ func TestReplicateFullLoadAlone(t *testing.T) {
 		for i := range rows {
 			db.MustExec(t, fmt.Sprintf("INSERT INTO %s VALUES (%d, REPEAT('x', 100000))", table, i))
 		}
-		must(t, NewReplicate(b.config(FullLoad)).Run(t.Context()))
+		b.complete(b.config(FullLoad))
 		b.awaitStream(rows)
-		must(t, NewReplicate(b.config(FullLoad)).Run(t.Context())) // nothing is left to do
+		b.complete(b.config(FullLoad)) // nothing is left to do
 		b.awaitStream(rows)
 	})
 }
@@ -262,7 +272,7 @@ func TestReplicateStopsAtItsStopPosition(t *testing.T) {
 	db.MustExec(t, "INSERT INTO "+table+" VALUES (1,'a')")
 	cfg := b.config(CDC)
 	cfg.Start, cfg.Stop = at[0]+":"+at[1], time.Now().Add(time.Second)
-	must(t, NewReplicate(cfg).Run(t.Context())) // an idle source reaches it by its clock
+	b.complete(cfg) // an idle source reaches it by its clock
 	b.awaitStream(1)
 }
 
