@@ -78,7 +78,9 @@ func (w *shardWorker) work(ctx, flushCtx context.Context) (finished bool, err er
 	ended, err := w.deliver(ctx, flushCtx, reading)
 	stopReading()
 	if !ended {
-		_ = <-reading // it was told to end
+		if readErr := <-reading; err == nil && ctx.Err() == nil && !errors.Is(readErr, context.Canceled) && !kinesisin.IsGone(readErr) {
+			err = readErr // it failed in the moment when it was told to end
+		}
 	}
 	w.giveBack()
 	if ctx.Err() != nil {
