@@ -58,11 +58,6 @@ var metadataKeys = [...]struct {
 type members struct {
 	text   [textFields]span
 	number [numberFields]uint64
-
-	known    bool // the metadata ends the record and is in the usual form; only then is the rest of any meaning
-	start    int  // where the metadata object begins
-	recordID span // transaction-record-id
-	fileEnd  int  // behind the file's name at the beginning of stream-position
 }
 
 // span is where a text stands in a record, between its quotes.
@@ -105,7 +100,6 @@ func (m *members) readEnd(data []byte) bool {
 		return false
 	}
 	end, ok := m.readKnown(data, start)
-	m.known, m.start = ok, start
 	if !ok {
 		var err error
 		if end, err = m.readAny(data, start); err != nil {
@@ -188,9 +182,6 @@ func (m *members) readKnown(data []byte, at int) (int, bool) {
 		var ok bool
 		if k.number {
 			m.number[k.field], end, ok = leadingUint(data, start)
-			if k.field == numberRecordID {
-				m.recordID = span{from: start, to: end}
-			}
 		} else {
 			end, ok = plainString(data, start)
 			m.text[k.field] = span{from: start + 1, to: end - 1}

@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 )
 
@@ -181,89 +180,6 @@ func TestParseMark(t *testing.T) {
 			t.Errorf("a record of ours with position %q: %+v, %v", position, mark, err)
 		}
 	}
-}
-
-// markReaderSeeds are records that follow each other and have much in common.
-func markReaderSeeds(t testing.TB) [][]byte {
-	p := plan(t, players(), func(o *Options) { o.IncludePartitionValue = true })
-	s := stamp()
-	var all [][]byte
-	add := func(op Operation, change func(*Stamp)) {
-		change(s)
-		all = append(all, appendRecord(t, p, op, row("1", "2", "3", "4", `"x"`), nil, s))
-	}
-	add(Update, func(*Stamp) {})
-	add(Update, func(s *Stamp) { s.Place.Row, s.RecordID = 9, 10 })
-	add(Update, func(s *Stamp) { s.Place.Row, s.RecordID = 10, 11 })
-	add(Insert, func(*Stamp) {})
-	add(Insert, func(s *Stamp) { s.Place.EventStart++ })
-	add(Insert, func(s *Stamp) { s.Tx.GTID += "4" })
-	add(Load, func(*Stamp) {})
-	add(Insert, func(s *Stamp) { s.Term++ })
-	add(Delete, func(s *Stamp) { s.Place.File = "a:b.7" })
-	add(Delete, func(s *Stamp) { s.Place.Row++ })
-	add(Delete, func(s *Stamp) { s.Place.EventStart++ })
-	add(Delete, func(s *Stamp) { s.Time = s.Time.Add(time.Second); s.Place.Row = 1<<32 - 1 })
-	return append(all, []byte("x"), nil, []byte(" "))
-}
-
-func TestMarkReader(t *testing.T) {
-	var r MarkReader
-	for _, data := range markReaderSeeds(t) {
-		checkMarkReader(t, &r, data)
-		checkMarkReader(t, &r, data)
-	}
-	// The rows of one event are recognised.
-	seeds := markReaderSeeds(t)
-	r = MarkReader{}
-	for i, want := range []bool{false, true, true, false} {
-		if _, ok := r.again(seeds[i]); ok != want {
-			t.Errorf("record %d recognised: %t", i, ok)
-		}
-		checkMarkReader(t, &r, seeds[i])
-	}
-	// A row that imitates the metadata is not taken for it.
-	tail := string(seeds[2][bytes.Index(seeds[2], metadataAndQuote):])
-	r = MarkReader{}
-	checkMarkReader(t, &r, seeds[2])
-	checkMarkReader(t, &r, []byte(`{"metadata":{"record-type":"data","operation":"load"},"data":{`+tail))
-	checkMarkReader(t, &r, []byte(`{"metadata":{"operation":"load"},"x\`+tail))
-}
-
-var metadataAndQuote = []byte(`"metadata":`)
-
-// checkMarkReader compares what the reader says of a record with what ParseMark says.
-func checkMarkReader(t fataler, r *MarkReader, data []byte) {
-	t.Helper()
-	want, wantErr := ParseMark(data)
-	got, err := r.Read(data)
-	if (err == nil) != (wantErr == nil) {
-		t.Fatalf("Read: %v, ParseMark: %v of %s", err, wantErr, data)
-	}
-	if !bytes.Equal(got.GTID, want.GTID) {
-		t.Fatalf("Read: GTID %s, ParseMark: %s", got.GTID, want.GTID)
-	}
-	got.GTID, want.GTID = nil, nil
-	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("Read: %+v, ParseMark: %+v of %s", got, want, data)
-	}
-}
-
-// FuzzMarkReader: whatever was read before, a record that is JSON reads the same.
-func FuzzMarkReader(f *testing.F) {
-	seeds := markReaderSeeds(f)
-	for i := range seeds[1:] {
-		f.Add(seeds[i], seeds[i+1])
-	}
-	f.Fuzz(func(t *testing.T, first, second []byte) {
-		if !json.Valid(first) || !json.Valid(second) {
-			return
-		}
-		var r MarkReader
-		checkMarkReader(t, &r, first)
-		checkMarkReader(t, &r, second)
-		checkMarkReader(t, &r, first)
-	})
 }
 
 // reference is the metadata as encoding/json sees it, of a record about which there can be no two opinions: its keys

@@ -409,21 +409,3 @@ func BenchmarkParseMark(b *testing.B) {
 		}
 	}
 }
-
-func BenchmarkMarkReader(b *testing.B) {
-	p := plan(b, players())
-	s := stamp()
-	var recs [][]byte
-	for i := range 64 {
-		s.RecordID, s.Place.Row = uint64(i+1), uint32(i)
-		recs = append(recs, appendRecord(b, p, Insert, row(`"Ann"`, "7", `"abc"`, "46.5", ""), nil, s))
-	}
-	var r MarkReader
-	b.ReportAllocs()
-	b.SetBytes(int64(len(recs[0])))
-	for i := 0; b.Loop(); i++ {
-		if _, err := r.Read(recs[i%len(recs)]); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

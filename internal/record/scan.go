@@ -189,13 +189,3 @@ func parseUint[T string | []byte](s T) (uint64, bool) {
 	}
 	return n, true
 }
-
-// trailingUint reads the whole number that ends data, and returns the index where it begins.
-func trailingUint(data []byte) (n uint64, start int, ok bool) {
-	start = len(data)
-	for start > 0 && data[start-1]-'0' <= 9 {
-		start--
-	}
-	n, ok = parseUint(data[start:])
-	return n, start, ok
-}
