@@ -48,6 +48,7 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 		// A quarter of the ceiling: records are there once as they came and once more, compressed, while an object is made.
 		MaxBytes:   int64(cfg.MemoryLimit / 4),
 		Once:       once,
+		AcceptLoss: d.AcceptLoss,
 		Grace:      cfg.ShutdownGrace,
 		Log:        p.log.With("half", "deliver"),
 		Registerer: p.registry,

@@ -118,6 +118,7 @@ type Delivery struct {
 	AppendNewline  bool           `yaml:"append_delimiter_to_record"`
 	Deduplicate    bool           `yaml:"deduplicate"`
 	StartFrom      StartFrom      `yaml:"start_from"`
+	AcceptLoss     bool           `yaml:"accept_loss"`
 }
 
 // BufferingHints say when an object is closed: whichever is reached first.

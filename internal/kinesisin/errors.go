@@ -46,7 +46,7 @@ type ExpiredError struct {
 // Error names what may be lost and gives the choice.
 func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("stream %s %s was last read up to %s (sequence number %q), and keeps records for %s: records that arrived since may have expired unread. "+
-		"Longer retention does not bring them back. To go on with the oldest record that is left, start once with the loss accepted; to be complete, load the tables again",
+		"Longer retention does not bring them back. To go on with the oldest record that is left, start once with delivery.accept_loss: true; to be complete, load the tables again",
 		e.Stream, e.Shard, e.Since.UTC().Format(time.RFC3339), e.Sequence, e.Retention)
 }
 
