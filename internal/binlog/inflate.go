@@ -49,7 +49,7 @@ func (f *inflater) inflate(data []byte) ([]byte, error) {
 	f.buf.Reset()
 	// The length is only believed as far as there are bytes: growing with them costs what they are worth.
 	if n, err := io.Copy(&f.buf, io.LimitReader(f.zlib, int64(size)+1)); err != nil || uint64(n) != size {
-		return nil, fmt.Errorf("%w: %d of %d bytes could be decompressed: %v", ErrCorrupt, n, size, err)
+		return nil, fmt.Errorf("%w: %d of %d bytes could be decompressed: %w", ErrCorrupt, n, size, err)
 	}
 	return f.buf.Bytes(), nil
 }

@@ -282,7 +282,7 @@ func FuzzStream(f *testing.F) {
 		payload(func(p *script) { p.query("BEGIN").table(1, "t").insert(1, 3).xid() })
 	for i := 2; i < len(sc.events); i++ {
 		e := sc.events[i]
-		f.Add(byte(e[4]), e[eventHeader:len(e)-4])
+		f.Add(e[4], e[eventHeader:len(e)-4])
 	}
 	f.Add(byte(replication.HEARTBEAT_LOG_EVENT_V2), []byte("\x01\x08b.000007\x02\x01\x05\x00"))
 	f.Add(byte(replication.GTID_TAGGED_LOG_EVENT), []byte{2, 0, 0, 1})

@@ -59,14 +59,3 @@ func shardsInOrder(t *testing.T, ctx context.Context, api *kinesis.Client, strea
 	// Ids count up, and a child is made after its parents.
 	return all
 }
-
-// waitActive waits until a stream can be used.
-func waitActive(t *testing.T, api *kinesis.Client, stream string) {
-	t.Helper()
-	err := kinesis.NewStreamExistsWaiter(api, func(o *kinesis.StreamExistsWaiterOptions) {
-		o.MinDelay, o.MaxDelay = 100*time.Millisecond, time.Second
-	}).Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: &stream}, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -257,8 +257,8 @@ func (o *getRecordsOut) writeJSON(to io.Writer) error {
 		fmt.Fprintf(w, `{"SequenceNumber":"%s","ApproximateArrivalTimestamp":%d.%03d,"PartitionKey":%s,"Data":"`,
 			o.st.sequence(o.sh, r.Counter), r.Arrival/1000, r.Arrival%1000, key)
 		e := base64.NewEncoder(base64.StdEncoding, w)
-		e.Write(r.Data)
-		e.Close()
+		_, _ = e.Write(r.Data)
+		_ = e.Close()
 		w.WriteString(`"}`)
 	}
 	w.WriteString(`]}`)

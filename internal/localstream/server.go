@@ -69,7 +69,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, e *apiError) {
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(e.status)
-	json.NewEncoder(w).Encode(e) // nobody is left to tell if this fails
+	_ = json.NewEncoder(w).Encode(e) // nobody is left to tell if this fails
 }
 
 // answer does what r asks for.

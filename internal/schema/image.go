@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -39,7 +40,7 @@ func NewImageLayout(t *Table, types []byte, metas []uint16, o Options) (*ImageLa
 			return nil, &ColumnError{Table: t.FullName(), Column: t.Columns[i].Name, Err: err}
 		}
 		err = c.fromImage(types[i], metas[i])
-		if mismatch, ok := err.(*MismatchError); ok {
+		if mismatch, ok := errors.AsType[*MismatchError](err); ok {
 			mismatch.Table, mismatch.Column = t.FullName(), t.Columns[i].Name
 			return nil, mismatch
 		}

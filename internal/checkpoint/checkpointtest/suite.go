@@ -175,7 +175,7 @@ func list(t *testing.T, open func() checkpoint.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer release()
+	defer func() { _ = release() }()
 	for prefix, want := range map[string][]string{
 		"":        {"other", "stream/a", "stream/b", "streams"},
 		"stream/": {"stream/a", "stream/b"},
