@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
@@ -143,24 +142,7 @@ func final(err error, connected bool) bool {
 	if _, ok := errors.AsType[*EventError](err); ok {
 		return true
 	}
-	return !connected && refused(err)
-}
-
-// refused reports whether the server, or our own check of it, turned us down.
-func refused(err error) bool {
-	if errors.Is(err, source.ErrTooOld) || source.IsUntrusted(err) {
-		return true
-	}
-	my, ok := errors.AsType[*mysql.MyError](err)
-	if !ok {
-		return false
-	}
-	switch my.Code {
-	case mysql.ER_ACCESS_DENIED_ERROR, mysql.ER_DBACCESS_DENIED_ERROR, mysql.ER_TABLEACCESS_DENIED_ERROR,
-		mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_HOST_NOT_PRIVILEGED, 1698, 1820, 1862, 3118, 3159, 4151:
-		return true
-	}
-	return false
+	return !connected && source.Refused(err)
 }
 
 // readOnce opens a connection, reads from the last boundary until it breaks, and says why it did. ready is called when

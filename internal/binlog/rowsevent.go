@@ -122,7 +122,7 @@ func (s *stream) define(ctx context.Context, tab *table, place record.Place) err
 
 // loadFailed tells faults that another attempt may cure from those it will not: only the former are left as they are.
 func loadFailed(tab *table, place record.Place, err error) error {
-	if refused(err) {
+	if source.Refused(err) {
 		return &TableError{Schema: tab.schema, Name: tab.name, Place: place, Err: err, Hint: "without its definition, its rows have no names"}
 	}
 	if _, ok := errors.AsType[*source.Error](err); ok {

@@ -32,10 +32,8 @@ type emitter struct {
 	out      putter
 	tracker  *checkpoint.Tracker[boundary, changeAt]
 	records  record.Options
-	rendered schema.Options
 	term     uint64 // 0: records carry no term
 	epoch    uint64
-	server   source.Server
 	rules    *mapping.Rules
 	stop     stopRule
 	progress *progress

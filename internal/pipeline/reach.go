@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
-	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -25,7 +24,7 @@ func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, err
 		if ctx.Err() != nil {
 			return nil, server, context.Cause(ctx)
 		}
-		if refused(err) {
+		if source.Refused(err) {
 			return nil, server, err
 		}
 		if attempt == 0 {
@@ -48,24 +47,6 @@ func (r *Replicate) connect(ctx context.Context) (*client.Conn, source.Server, e
 		return nil, server, err
 	}
 	return conn, server, nil
-}
-
-// refused says that waiting does not help: the server answered, and it or we do not want the other.
-func refused(err error) bool {
-	if errors.Is(err, source.ErrTooOld) || source.IsUntrusted(err) {
-		return true
-	}
-	my, ok := errors.AsType[*mysql.MyError](err)
-	if !ok {
-		return false
-	}
-	switch my.Code {
-	case mysql.ER_ACCESS_DENIED_ERROR, mysql.ER_DBACCESS_DENIED_ERROR, mysql.ER_TABLEACCESS_DENIED_ERROR,
-		mysql.ER_COLUMNACCESS_DENIED_ERROR, mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_HOST_NOT_PRIVILEGED,
-		1698, 1820, 1862, 3118, 3159, 4151: // further refusals of an account: see source's hints
-		return true
-	}
-	return false
 }
 
 // replicable names every setting of the server that change capture cannot work with.

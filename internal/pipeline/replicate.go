@@ -281,8 +281,8 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	out.Logger, out.Registerer = r.cfg.Log, r.cfg.Registerer
 	s.writer = kinesisout.New(out)
 	s.emitter = &emitter{
-		out: s.writer, tracker: s.tracker, records: r.cfg.Records, rendered: r.cfg.Rendered,
-		server: s.server, rules: s.rules, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
+		out: s.writer, tracker: s.tracker, records: r.cfg.Records,
+		rules: s.rules, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
 		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
 		at: s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),

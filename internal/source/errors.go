@@ -128,3 +128,21 @@ func IsUntrusted(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	return ok
 }
+
+// Refused reports whether waiting does not help: the server turned us down, or we do not want it.
+func Refused(err error) bool {
+	if errors.Is(err, ErrTooOld) || IsUntrusted(err) {
+		return true
+	}
+	my, ok := errors.AsType[*mysql.MyError](err)
+	if !ok {
+		return false
+	}
+	switch my.Code {
+	case mysql.ER_ACCESS_DENIED_ERROR, mysql.ER_DBACCESS_DENIED_ERROR, mysql.ER_TABLEACCESS_DENIED_ERROR,
+		mysql.ER_COLUMNACCESS_DENIED_ERROR, mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_HOST_NOT_PRIVILEGED,
+		1698, 1820, 1862, 3118, 3159, 4151: // what serverHint says of these
+		return true
+	}
+	return false
+}
