@@ -3,6 +3,7 @@ package binlog
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -67,16 +68,40 @@ func (e *PositionError) Error() string {
 
 func (e *PositionError) Unwrap() error { return e.Err }
 
-// TableError is returned when the rows of one table cannot be read.
+// TableError says why the rows of one table cannot be read, from which place on, and what the operator can do.
 type TableError struct {
 	Schema, Name string
 	Place        record.Place
+	Expected     []string // the columns of the definition, where that is what does not fit
+	Found        []string // the columns that the log says the rows have
 	Hint         string
 	Err          error
 }
 
 func (e *TableError) Error() string {
-	return fmt.Sprintf("table %s.%s at %s:%d: %v; %s", e.Schema, e.Name, e.Place.File, e.Place.EventStart, e.Err, e.Hint)
+	s := fmt.Sprintf("table %s.%s at %s:%d: %v", e.Schema, e.Name, e.Place.File, e.Place.EventStart, e.Err)
+	if len(e.Expected) > 0 || len(e.Found) > 0 {
+		s += fmt.Sprintf(" (expected columns: %s; found: %s)", columnList(e.Expected), columnList(e.Found))
+	}
+	return s + "; " + e.Hint
+}
+
+// maxListed bounds the columns that a message lists; the fields hold them all.
+const maxListed = 40
+
+func columnList(columns []string) string {
+	switch {
+	case len(columns) == 0:
+		return "none"
+	case len(columns) > maxListed:
+		return fmt.Sprintf("%s, and %d more", strings.Join(columns[:maxListed], ", "), len(columns)-maxListed)
+	}
+	return strings.Join(columns, ", ")
+}
+
+// reload is the cure for a table that has missed rows.
+func reload(schema, name string) string {
+	return fmt.Sprintf("then load the table again: binlogstreamer reload-table %s.%s", schema, name)
 }
 
 func (e *TableError) Unwrap() error { return e.Err }

@@ -18,7 +18,8 @@ type Handler interface {
 	Begin(ctx context.Context, tx *record.Transaction) error
 
 	// Rows is called for every rows event of a selected table. rows and all that it points to, except Table and Layout,
-	// are valid during the call only.
+	// are valid during the call only. An error that is, or wraps, a *TableError is not the Handler's but the table's:
+	// TableFailed is called with it. So is rows.Err(), returned or not.
 	Rows(ctx context.Context, rows *Rows) error
 
 	// Commit is called after every transaction, also those without selected rows, after DDL, and, with Idle set, when
@@ -28,6 +29,12 @@ type Handler interface {
 	// Schema is called when a statement changed a selected table (Table definitions not looked at yet), and again with
 	// New set when the next rows show the definition that they are written with.
 	Schema(ctx context.Context, c SchemaChange) error
+
+	// TableFailed is called when the rows of one table cannot be read, if need be in the middle of a transaction and after
+	// some rows of the event at e.Place were handed over, but also before Begin. If it returns nil, nothing more of the
+	// table is handed over, and everything else goes on; an error, as a rule e itself, ends Run. The table is tried again
+	// when its table map changes, after DDL on it, and when Reader.Retry says so: rows that come then follow a gap.
+	TableFailed(ctx context.Context, e *TableError) error
 }
 
 // Boundary is a place in the log at which no transaction is open: reading can start there.

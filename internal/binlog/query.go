@@ -113,7 +113,7 @@ func (s *stream) queryEvent(ctx context.Context, e *event) error {
 	case stmtXADone:
 		return s.commit(ctx, e)
 	case stmtDML:
-		if err := s.unlogged(e, effects); err != nil {
+		if err := s.unlogged(ctx, e, effects); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func (s *stream) queryEvent(ctx context.Context, e *event) error {
 // rolledBack handles ROLLBACK and ROLLBACK TO SAVEPOINT, which are only logged where tables without transactions had a
 // part. Rows that were handed over cannot be taken back.
 func (s *stream) rolledBack(ctx context.Context, e *event, kind statementKind) error {
-	if s.tx.events > 0 || s.tx.xa != nil && len(s.tx.xa.events) > 0 {
+	if s.tx.begun || s.tx.xa != nil && len(s.tx.xa.events) > 0 {
 		return ErrRolledBack
 	}
 	if kind == stmtUndo {
@@ -149,18 +149,23 @@ func (s *stream) rolledBack(ctx context.Context, e *event, kind statementKind) e
 	return s.commit(ctx, e)
 }
 
-// unlogged refuses a statement that changed rows of a selected table without logging them as rows.
-func (s *stream) unlogged(e *event, tables []effect) error {
+// unlogged fails the selected tables whose rows a statement changed without logging them as rows.
+func (s *stream) unlogged(ctx context.Context, e *event, tables []effect) error {
 	if len(tables) == 0 {
 		return fmt.Errorf("%w, and it does not tell which tables it changes: set binlog_format=ROW", ErrNotRowFormat)
 	}
 	for _, t := range tables {
 		t = s.asStored(t)
-		if s.r.cfg.Selected(t.schema, t.name) {
-			return &TableError{
-				Schema: t.schema, Name: t.name, Place: s.place(e, e.start), Err: ErrNotRowFormat,
-				Hint: "set binlog_format=ROW on the server and in every session; to go on, " + hintReload,
-			}
+		tab := s.tables.named(t.schema, t.name)
+		if !tab.selected || tab.failed {
+			continue
+		}
+		err := s.tableFailed(ctx, tab, &TableError{
+			Schema: t.schema, Name: t.name, Place: s.place(e, e.start), Err: ErrNotRowFormat,
+			Hint: "set binlog_format=ROW on the server and in every session, " + reload(t.schema, t.name),
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

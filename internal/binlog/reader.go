@@ -46,6 +46,7 @@ type Reader struct {
 	cfg     Config
 	metrics *metrics
 	catalog catalog
+	retries retries
 	silence time.Duration // how long the server may say nothing
 	onReady func(n int)   // for tests: the n-th connection begins to send
 }
@@ -71,16 +72,16 @@ type progress struct {
 	moved    bool            // since the last connection was opened
 }
 
-// part is how much of a transaction was handed over when its connection broke.
+// part is how much of a transaction was dealt with when its connection broke.
 type part struct {
 	id     uint64
-	begun  bool
-	events int // rows events of selected tables
+	begun  bool // the Handler knows of it
+	events int  // rows events of selected tables
 }
 
 // Run reads from a boundary until ctx is done or something fails for good: the server cannot go on there
-// (*PositionError), an event cannot be turned into changes (*EventError, *TableError), the user may not read the log
-// (*source.Error), or the Handler fails, whose error comes back as it is. A lost connection is taken up again by itself,
+// (*PositionError), an event cannot be turned into changes (*EventError), the user may not read the log (*source.Error), or the Handler
+// fails, whose error comes back as it is; a table that fails (*TableError) is the Handler's to decide about. A lost connection is taken up again by itself,
 // for as long as it takes. A position with a GTID set is found by it where the server has GTIDs, else by file and offset.
 func (r *Reader) Run(ctx context.Context, from source.Position) error {
 	p := &progress{boundary: from, server: r.cfg.Server}

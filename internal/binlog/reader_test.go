@@ -25,6 +25,8 @@ type recorder struct {
 	stop       func(r *recorder) bool // asked after every call
 	onRows     func(*Rows) error
 	idle       bool // write down idle boundaries too
+	goOn       bool // without tables that fail
+	failures   []*TableError
 	t          testing.TB
 }
 
@@ -142,6 +144,15 @@ func (r *recorder) Schema(_ context.Context, c SchemaChange) error {
 	}
 	r.lines = append(r.lines, line)
 	return r.done()
+}
+
+func (r *recorder) TableFailed(_ context.Context, e *TableError) error {
+	if r.goOn {
+		r.failures = append(r.failures, e)
+		r.lines = append(r.lines, "failed "+e.Name)
+		return r.done()
+	}
+	return e
 }
 
 // bench is one database of a server and where its log stood when the test began.

@@ -68,11 +68,18 @@ func (r *Rows) split(into [][]byte, present []byte) ([][]byte, error) {
 		r.image = r.image[n:]
 		return out, nil
 	}
-	hint := hintReload
+	return into, r.Fault(err)
+}
+
+// Fault is the error of a table whose current row cannot be used because of err.
+func (r *Rows) Fault(err error) *TableError {
+	hint := "find out what damaged the row or made the program misread it"
 	if errors.Is(err, schema.ErrPartialImage) {
-		hint = "set binlog_row_image=FULL on the server and in every session; to go on, " + hintReload
+		hint = "set binlog_row_image=FULL on the server and in every session"
 	}
-	return into, &TableError{Schema: r.Table.Schema, Name: r.Table.Name, Place: r.Place, Hint: hint, Err: err}
+	return &TableError{
+		Schema: r.Table.Schema, Name: r.Table.Name, Place: r.Place, Err: err, Hint: hint + ", " + reload(r.Table.Schema, r.Table.Name),
+	}
 }
 
 // Err is the error that ended the iteration early.

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
-	"github.com/binlogstreamer/binlogstreamer/internal/source"
-
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 // rowsEvent handles a rows event of any kind. Those of tables that are not selected cost no more than finding that out.
@@ -28,30 +28,48 @@ func (s *stream) rowsEvent(ctx context.Context, e *event) error {
 	if !m.table.selected {
 		return nil
 	}
-	h, err := parseRows(e.kind, e.body, &s.inflater)
-	if err != nil {
-		return err
-	}
-	place := s.place(e, m.start)
-	if h.partial {
-		return &TableError{
-			Schema: m.table.schema, Name: m.table.name, Place: place, Err: ErrPartialJSON,
-			Hint: "set binlog_row_value_options='' on the server and in every session; to go on, " + hintReload,
-		}
-	}
 	if !s.tx.open {
 		return fmt.Errorf("%w: rows outside a transaction", ErrCorrupt)
 	}
+	if m.table.failed {
+		return s.passOver()
+	}
+	h, err := s.readable(ctx, e, m)
+	if err == nil && s.tx.xa != nil {
+		err = s.tx.xa.hold(m.table, h, s.place(e, m.start), e.rowBase)
+	} else if err == nil {
+		return s.handOver(ctx, m.table, s.rowsOf(m.table.def, m.table.layout, h, s.place(e, m.start), e.rowBase))
+	}
+	if e, ok := errors.AsType[*TableError](err); ok {
+		return s.unreadable(ctx, m.table, e)
+	}
+	return err
+}
+
+// readable reads the head of a rows event and finds the definition that its rows are written with. What is wrong with
+// the rows of this table alone is a *TableError; no other error is.
+func (s *stream) readable(ctx context.Context, e *event, m mapped) (rowsHeader, error) {
+	place := s.place(e, m.start)
+	h, err := parseRows(e.kind, e.body, &s.inflater)
+	if err != nil {
+		return h, unfit(m.table, place, "find out what damaged the event or made the program misread it", err)
+	}
+	if h.partial {
+		return h, unfit(m.table, place, "set binlog_row_value_options='' on the server and in every session", ErrPartialJSON)
+	}
 	if err := s.define(ctx, m.table, place); err != nil {
-		return err
+		return h, err
 	}
 	if h.columns != len(m.table.def.Columns) {
-		return fmt.Errorf("%w: it has %d columns, its table map has %d", ErrCorrupt, h.columns, len(m.table.def.Columns))
+		err := fmt.Errorf("%w: it has %d columns, its table map has %d", ErrCorrupt, h.columns, len(m.table.def.Columns))
+		return h, unfit(m.table, place, "find out what damaged the event or made the program misread it", err)
 	}
-	if s.tx.xa != nil {
-		return s.tx.xa.hold(m.table, h, place, e.rowBase)
-	}
-	return s.handOver(ctx, s.rowsOf(m.table.def, m.table.layout, h, place, e.rowBase))
+	return h, nil
+}
+
+// unfit is the error of a table whose rows at a place cannot be read; hint is what to do besides loading it again.
+func unfit(tab *table, place record.Place, hint string, err error) *TableError {
+	return &TableError{Schema: tab.schema, Name: tab.name, Place: place, Err: err, Hint: hint + ", " + reload(tab.schema, tab.name)}
 }
 
 // rowsOf fills the one Rows that is used for all events.
@@ -75,7 +93,7 @@ func (s *stream) define(ctx context.Context, tab *table, place record.Place) err
 	}
 	m, err := s.decoder.decode(tab.raw)
 	if err != nil {
-		return &TableError{Schema: tab.schema, Name: tab.name, Place: place, Hint: hintReload, Err: err}
+		return unfit(tab, place, "find out what damaged the table map or made the program misread it", err)
 	}
 	sets, err := s.r.catalog.charsets(ctx)
 	if err != nil {
@@ -111,19 +129,21 @@ func (s *stream) define(ctx context.Context, tab *table, place record.Place) err
 				return s.adopt(ctx, tab, t, l, place)
 			}
 		}
-		return &TableError{Schema: tab.schema, Name: tab.name, Place: place, Hint: hintReload, Err: err}
+		return unfit(tab, place, "change the column's type or leave the column out", err)
 	}
-	return &TableError{
-		Schema: tab.schema, Name: tab.name, Place: place, Err: mismatch,
-		Hint: "it was changed after these rows were written, and they do not describe themselves; " + hintReload +
-			"; with binlog_row_metadata=FULL on the server, rows written from then on do",
+	e := unfit(tab, place, "it was changed after these rows were written, and they do not describe themselves: "+
+		"set binlog_row_metadata=FULL on the server so that later ones do", mismatch)
+	if tab.base != nil {
+		e.Expected = describeColumns(tab.base)
 	}
+	e.Found = describeMap(m, sets)
+	return e
 }
 
 // loadFailed tells faults that another attempt may cure from those it will not: only the former are left as they are.
 func loadFailed(tab *table, place record.Place, err error) error {
 	if source.Refused(err) {
-		return &TableError{Schema: tab.schema, Name: tab.name, Place: place, Err: err, Hint: "without its definition, its rows have no names"}
+		return unfit(tab, place, "without its definition its rows have no names: give the user the right to see it", err)
 	}
 	if _, ok := errors.AsType[*source.Error](err); ok {
 		return err
@@ -155,7 +175,8 @@ type heldXA struct {
 }
 
 type heldRows struct {
-	table  *schema.Table
+	table  *table
+	def    *schema.Table
 	layout *schema.ImageLayout
 	head   rowsHeader
 	place  record.Place
@@ -166,17 +187,24 @@ type heldRows struct {
 const maxHeldXA = 64 << 20
 
 func (x *heldXA) hold(tab *table, h rowsHeader, place record.Place, base uint32) error {
-	x.size += len(h.image)
-	if x.size > maxHeldXA {
-		return &TableError{
-			Schema: tab.schema, Name: tab.name, Place: place, Err: fmt.Errorf("an XA transaction changes more than %d MiB of rows", maxHeldXA>>20),
-			Hint: "make XA transactions smaller; to go on, " + hintReload,
-		}
+	if x.size+len(h.image) > maxHeldXA {
+		x.drop(tab)
+		return unfit(tab, place, "make XA transactions smaller", fmt.Errorf("an XA transaction changes more than %d MiB of rows", maxHeldXA>>20))
 	}
+	x.size += len(h.image)
 	h.image = bytes.Clone(h.image)
 	h.present[0], h.present[1] = bytes.Clone(h.present[0]), bytes.Clone(h.present[1])
-	x.events = append(x.events, heldRows{tab.def, tab.layout, h, place, base})
+	x.events = append(x.events, heldRows{tab, tab.def, tab.layout, h, place, base})
 	return nil
+}
+
+// drop lets go of the rows of a table that has failed.
+func (x *heldXA) drop(tab *table) {
+	x.events = slices.DeleteFunc(x.events, func(h heldRows) bool { return h.table == tab })
+	x.size = 0
+	for i := range x.events {
+		x.size += len(x.events[i].head.image)
+	}
 }
 
 // xaPrepare ends an XA transaction that was either committed in one phase or only prepared. A prepared one may be rolled
@@ -190,17 +218,22 @@ func (s *stream) xaPrepare(ctx context.Context, e *event) error {
 	onePhase := e.body[0] != 0
 	if held != nil {
 		for i := range held.events {
-			h := &held.events[i]
-			if !onePhase {
-				return &TableError{
-					Schema: h.table.Schema, Name: h.table.Name, Place: h.place, Err: ErrXA,
-					Hint: "commit XA transactions on this table in one phase (XA COMMIT ... ONE PHASE), or do without them; to go on, " + hintReload,
-				}
-			}
-			if err := s.handOver(ctx, s.rowsOf(h.table, h.layout, h.head, h.place, h.base)); err != nil {
+			if err := s.release(ctx, &held.events[i], onePhase); err != nil {
 				return err
 			}
 		}
 	}
 	return s.commit(ctx, e)
+}
+
+// release deals with a rows event of an XA transaction that has come to its end in the log.
+func (s *stream) release(ctx context.Context, h *heldRows, onePhase bool) error {
+	switch {
+	case h.table.failed:
+		return s.passOver()
+	case !onePhase:
+		return s.unreadable(ctx, h.table, unfit(h.table, h.place,
+			"commit XA transactions on this table in one phase (XA COMMIT ... ONE PHASE), or do without them", ErrXA))
+	}
+	return s.handOver(ctx, h.table, s.rowsOf(h.def, h.layout, h.head, h.place, h.base))
 }

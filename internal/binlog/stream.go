@@ -48,10 +48,10 @@ func newStream(r *Reader, p *progress, tabs *tables, packets *source.Packets) *s
 
 // part is how far the open transaction has come.
 func (s *stream) part() part {
-	if !s.tx.begun {
+	if s.tx.events == 0 {
 		return s.tx.resumed // nothing, or the connection broke again before it came to the transaction
 	}
-	return part{id: s.tx.id, begun: true, events: max(s.tx.resumed.events, s.tx.events)}
+	return part{id: s.tx.id, begun: s.tx.begun, events: max(s.tx.resumed.events, s.tx.events)}
 }
 
 // run reads events until the connection breaks or one cannot be handled.
@@ -264,7 +264,7 @@ func (s *stream) heartbeat(ctx context.Context, e *event) error {
 func (s *stream) idle(ctx context.Context, offset uint64) error {
 	p := &s.progress.boundary
 	at := source.Position{File: s.cursor.file, Offset: offset}
-	if s.tx.open || s.tx.resumed.begun || at.Before(*p) {
+	if s.tx.open || s.tx.resumed.events > 0 || at.Before(*p) {
 		return nil
 	}
 	b := Boundary{File: at.File, Offset: at.Offset, Time: time.Now(), Idle: true}

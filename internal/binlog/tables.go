@@ -16,6 +16,8 @@ type table struct {
 	raw   []byte // the last table map, without the table id; kept for selected tables only
 	stale bool   // its definition must be looked at again before its next rows
 
+	failed bool // the Handler goes on without it, for as long as nothing changes
+
 	base   *schema.Table // what the server said last, nil if it was not asked or has no such table
 	def    *schema.Table // what the rows are written with
 	layout *schema.ImageLayout
@@ -49,13 +51,12 @@ func (t *tables) see(body []byte, start uint64) error {
 	if !ok {
 		return fmt.Errorf("%w: it ends in the table's name", ErrCorrupt)
 	}
-	tab := t.byName[string(names)]
+	tab := t.byName[string(names)] // the lookup does not copy the key
 	if tab == nil {
-		tab = &table{schema: string(schemaName), name: string(tableName)}
-		tab.selected = t.selected(tab.schema, tab.name)
-		t.byName[string(names)] = tab
+		tab = t.named(string(schemaName), string(tableName))
 	}
 	if tab.selected && !bytes.Equal(tab.raw, body[6:]) {
+		tab.failed = tab.failed && tab.raw == nil // the first one changes nothing
 		tab.raw = append(tab.raw[:0], body[6:]...)
 		tab.stale = tab.stale || tab.layout != nil
 		tab.layout = nil
@@ -68,6 +69,19 @@ func (t *tables) see(body []byte, start uint64) error {
 	}
 	t.ids = append(t.ids, mapped{id, tab, start})
 	return nil
+}
+
+// named is what is known of a table by its name, from now on if nothing was.
+func (t *tables) named(schemaName, name string) *table {
+	fields := append([]byte{byte(len(schemaName))}, schemaName...)
+	fields = append(append(fields, 0, byte(len(name))), name...)
+	fields = append(fields, 0)
+	tab := t.byName[string(fields)]
+	if tab == nil {
+		tab = &table{schema: schemaName, name: name, selected: t.selected(schemaName, name)}
+		t.byName[string(fields)] = tab
+	}
+	return tab
 }
 
 // namesOf cuts the schema and table fields out of a table map: id (6), flags (2), then twice length, name, zero byte.
@@ -117,7 +131,7 @@ func (t *tables) allChanged() {
 }
 
 func (tab *table) invalidate() {
-	tab.stale, tab.layout, tab.base = true, nil, nil
+	tab.stale, tab.layout, tab.base, tab.failed = true, nil, nil, false
 }
 
 // definition is what the last rows of a table were written with; nil if none have been seen.

@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -20,7 +21,7 @@ type transaction struct {
 	exact    bool      // time is the commit time, in microseconds
 	id       uint64    // file number << 32 + offset of BEGIN
 	begun    bool      // Handler.Begin was called
-	events   int       // rows events handed over
+	events   int       // rows events of selected tables that were dealt with: handed over, or passed over
 	resumed  part      // what an earlier connection handed over of the transaction that comes first
 	xa       *heldXA   // rows of an XA transaction, until it is known to be committed in one phase
 }
@@ -31,6 +32,9 @@ func (t *transaction) reset() { *t = transaction{resumed: t.resumed} }
 // start opens a transaction with the event that stands in front of it.
 func (s *stream) start(e *event, gtid string) {
 	s.tx.reset()
+	if s.tx.resumed.events == 0 {
+		s.r.retries.apply(s.tables)
+	}
 	s.tx.open, s.tx.gtid, s.tx.time = true, gtid, eventTime(e)
 	s.tx.id = s.cursor.number<<32 + e.start
 }
@@ -149,37 +153,51 @@ func (s *stream) boundary(ctx context.Context, e *event) error {
 // broke in, if there is one.
 func (s *stream) settleResumed() error {
 	r := s.tx.resumed
-	if r.events > s.tx.events || r.begun && !s.tx.begun {
+	if r.events > s.tx.events {
 		return fmt.Errorf("%w: of the transaction that began at %d, %d rows events were read before the connection broke, and now %d",
 			ErrCorrupt, r.id&0xffffffff, r.events, s.tx.events)
 	}
 	return nil
 }
 
-// handOver gives one rows event of a selected table to the Handler, unless an earlier connection already did.
-func (s *stream) handOver(ctx context.Context, rows *Rows) error {
+// turn takes up the next rows event of a selected table, whatever becomes of it, and reports whether an earlier
+// connection has dealt with it already.
+func (s *stream) turn() (done bool, err error) {
 	r := &s.tx.resumed
-	if !s.tx.begun {
-		if r.begun && r.id != s.tx.id {
-			return fmt.Errorf("%w: a transaction that began at %d where the one that the lost connection broke in began at %d",
+	if s.tx.events == 0 && r.events > 0 {
+		if r.id != s.tx.id {
+			return false, fmt.Errorf("%w: a transaction that began at %d where the one that the lost connection broke in began at %d",
 				ErrCorrupt, s.tx.id&0xffffffff, r.id&0xffffffff)
 		}
-		if !r.begun {
-			tx := &record.Transaction{ID: s.tx.id, GTID: s.tx.gtid, CommitTime: s.tx.time}
-			if err := handled(s.h.Begin(ctx, tx)); err != nil {
-				return err
-			}
-		}
-		s.tx.begun = true
+		s.tx.begun = r.begun
 	}
 	s.tx.events++
 	if s.tx.events <= r.events {
 		s.r.metrics.skipped.Inc()
-		return nil
+		return true, nil
 	}
-	s.r.metrics.rows.Inc()
-	if err := handled(s.h.Rows(ctx, rows)); err != nil {
+	return false, nil
+}
+
+// handOver gives one rows event of a selected table to the Handler, unless an earlier connection already did.
+func (s *stream) handOver(ctx context.Context, tab *table, rows *Rows) error {
+	if done, err := s.turn(); done || err != nil {
 		return err
 	}
-	return rows.Err()
+	if !s.tx.begun {
+		tx := &record.Transaction{ID: s.tx.id, GTID: s.tx.gtid, CommitTime: s.tx.time}
+		if err := handled(s.h.Begin(ctx, tx)); err != nil {
+			return err
+		}
+		s.tx.begun = true
+	}
+	s.r.metrics.rows.Inc()
+	err := s.h.Rows(ctx, rows)
+	if err == nil {
+		err = rows.Err()
+	}
+	if e, ok := errors.AsType[*TableError](err); ok {
+		return s.tableFailed(ctx, tab, e)
+	}
+	return handled(err)
 }

@@ -293,6 +293,9 @@ func (e *emitter) Schema(_ context.Context, c binlog.SchemaChange) error {
 	return nil
 }
 
+// TableFailed implements binlog.Handler. A table that cannot be read ends the run.
+func (e *emitter) TableFailed(_ context.Context, failure *binlog.TableError) error { return failure }
+
 // plan gives the prepared encoder of a table version.
 func (e *emitter) plan(t *schema.Table, codec schema.Codec) (*record.Plan, error) {
 	if p := e.plans[codec]; p != nil {
