@@ -318,14 +318,16 @@ func TestInlineMappingsAreBounded(t *testing.T) {
 }
 
 func TestTaskSettings(t *testing.T) {
-	s, problems := parseSettings([]byte(`{"TargetMetadata": {"LobMaxSize": 32}, "FullLoadSettings": {"MaxFullLoadSubTasks": 4, "CommitRate": 10000, "TargetTablePrepMode": null}, "TTSettings": null}`))
-	if len(problems) > 0 || s.MaxFullLoadSubTasks != 4 {
+	s, problems := parseSettings([]byte(`{"TargetMetadata": {"LobMaxSize": 32}, "FullLoadSettings": {"MaxFullLoadSubTasks": 4, "CommitRate": 10000, "TargetTablePrepMode": null},
+		"ErrorBehavior": {"TableErrorPolicy": "STOP_TASK", "DataErrorPolicy": "LOG_ERROR"}, "TTSettings": null}`))
+	if len(problems) > 0 || s.MaxFullLoadSubTasks != 4 || s.TableErrorPolicy != "STOP_TASK" {
 		t.Errorf("settings %+v, problems %v", s, problems)
 	}
-	if diff := cmp.Diff([]string{"FullLoadSettings.CommitRate", "TargetMetadata"}, s.NoEffect); diff != "" {
+	if diff := cmp.Diff([]string{"ErrorBehavior.DataErrorPolicy", "FullLoadSettings.CommitRate", "TargetMetadata"}, s.NoEffect); diff != "" {
 		t.Errorf("without effect (-want +got):\n%s", diff)
 	}
-	for _, bad := range []string{`{`, `[]`, `{"FullLoadSettings": 8}`, `{"FullLoadSettings": {"MaxFullLoadSubTasks": 50}}`, `{"FullLoadSettings": {"MaxFullLoadSubTasks": "8"}}`} {
+	for _, bad := range []string{`{`, `[]`, `{"FullLoadSettings": 8}`, `{"FullLoadSettings": {"MaxFullLoadSubTasks": 50}}`, `{"FullLoadSettings": {"MaxFullLoadSubTasks": "8"}}`,
+		`{"ErrorBehavior": {"TableErrorPolicy": "IGNORE_RECORD"}}`, `{"ErrorBehavior": []}`} {
 		if _, problems := parseSettings([]byte(bad)); len(problems) == 0 {
 			t.Errorf("%s: no problem found", bad)
 		}

@@ -12,11 +12,21 @@ import (
 // Settings is what of a DMS task settings document has an effect here.
 type Settings struct {
 	MaxFullLoadSubTasks int      // FullLoadSettings.MaxFullLoadSubTasks: tables that are loaded at a time
+	TableErrorPolicy    string   // ErrorBehavior.TableErrorPolicy: SUSPEND_TABLE or STOP_TASK
 	NoEffect            []string // sections and keys of the document that have none
 }
 
-// defaultSettings is DMS's own: 8 tables at a time. With chunks of 1 MiB, two a table, that is 16 MiB of memory.
-func defaultSettings() Settings { return Settings{MaxFullLoadSubTasks: 8} }
+// defaultSettings is DMS's own: 8 tables at a time, with chunks of 1 MiB, two a table, that is 16 MiB of memory; and a
+// table that cannot be read does not stop the others.
+func defaultSettings() Settings {
+	return Settings{MaxFullLoadSubTasks: 8, TableErrorPolicy: suspendTable}
+}
+
+// The values of TableErrorPolicy.
+const (
+	suspendTable = "SUSPEND_TABLE"
+	stopTask     = "STOP_TASK"
+)
 
 // maxSubTasks is DMS's own ceiling for MaxFullLoadSubTasks.
 const maxSubTasks = 49
@@ -52,7 +62,9 @@ func parseSettings(text []byte) (Settings, []error) {
 		switch {
 		case isNull(section):
 		case name == "FullLoadSettings":
-			problems = append(problems, s.fullLoad(section)...)
+			problems = append(problems, s.section(name, section, map[string]setting{"MaxFullLoadSubTasks": s.subTasks})...)
+		case name == "ErrorBehavior":
+			problems = append(problems, s.section(name, section, map[string]setting{"TableErrorPolicy": s.tableErrors})...)
 		default:
 			s.NoEffect = append(s.NoEffect, name)
 		}
@@ -61,26 +73,46 @@ func parseSettings(text []byte) (Settings, []error) {
 	return s, problems
 }
 
-func (s *Settings) fullLoad(section json.RawMessage) (problems []error) {
-	keys, err := object(section)
+// setting reads the value of one key, and says what to write where it cannot.
+type setting func(value json.RawMessage) (cure string, ok bool)
+
+// section reads the keys of one section that have an effect, and names the others.
+func (s *Settings) section(section string, text json.RawMessage, known map[string]setting) (problems []error) {
+	keys, err := object(text)
 	if err != nil {
-		return []error{fmt.Errorf("has FullLoadSettings that are no object, %w: write {\"MaxFullLoadSubTasks\": 8}", err)}
+		return []error{fmt.Errorf("has %s that are no object, %w: write {\"%s\": {}}", section, err, section)}
 	}
 	for name, value := range keys {
+		read := known[name]
 		switch {
 		case isNull(value):
-		case name != "MaxFullLoadSubTasks":
-			s.NoEffect = append(s.NoEffect, "FullLoadSettings."+name)
+		case read == nil:
+			s.NoEffect = append(s.NoEffect, section+"."+name)
 		default:
-			var n int
-			if err := json.Unmarshal(value, &n); err != nil || n < 1 || n > maxSubTasks {
-				problems = append(problems, fmt.Errorf("has FullLoadSettings.MaxFullLoadSubTasks %.40s: write a number from 1 to %d", value, maxSubTasks))
-				continue
+			if cure, ok := read(value); !ok {
+				problems = append(problems, fmt.Errorf("has %s.%s %.40s: %s", section, name, value, cure))
 			}
-			s.MaxFullLoadSubTasks = n
 		}
 	}
 	return problems
+}
+
+func (s *Settings) subTasks(value json.RawMessage) (string, bool) {
+	var n int
+	if err := json.Unmarshal(value, &n); err != nil || n < 1 || n > maxSubTasks {
+		return fmt.Sprintf("write a number from 1 to %d", maxSubTasks), false
+	}
+	s.MaxFullLoadSubTasks = n
+	return "", true
+}
+
+func (s *Settings) tableErrors(value json.RawMessage) (string, bool) {
+	var p string
+	if err := json.Unmarshal(value, &p); err != nil || p != suspendTable && p != stopTask {
+		return "write SUSPEND_TABLE or STOP_TASK", false
+	}
+	s.TableErrorPolicy = p
+	return "", true
 }
 
 func object(text []byte) (map[string]json.RawMessage, error) {
