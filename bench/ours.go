@@ -83,6 +83,8 @@ func (e *encoder) Rows(_ context.Context, rows *binlog.Rows) error {
 func (e *encoder) Commit(context.Context, binlog.Boundary) error     { return nil }
 func (e *encoder) Schema(context.Context, binlog.SchemaChange) error { return nil }
 
+func (e *encoder) TableFailed(_ context.Context, t *binlog.TableError) error { return t }
+
 // encodeBinlog reads all changes and gives each record to emit.
 func encodeBinlog(ctx context.Context, p *params, emit func(key, data []byte) error) error {
 	e := &encoder{emit: emit, want: p.Changes, plans: make(map[*schema.ImageLayout]*record.Plan)}
@@ -141,6 +143,8 @@ type loadTarget struct {
 
 func (t *loadTarget) Open(string, string, time.Duration) (snapshot.Window, error) { return t, nil }
 
+func (t *loadTarget) Begin(context.Context, *schema.Table) error { return nil }
+
 func (t *loadTarget) Mark() (snapshot.Mark, source.Position) {
 	return snapshot.Mark{}, source.Position{}
 }
@@ -173,7 +177,10 @@ func (t *loadTarget) encode(c *snapshot.Chunk) (err error) {
 	return nil
 }
 
-func (t *loadTarget) Gone()  {}
+func (t *loadTarget) Gone() {}
+
+func (t *loadTarget) Fail(err error) error { return err }
+
 func (t *loadTarget) Close() {}
 
 func loadOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {

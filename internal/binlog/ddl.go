@@ -28,9 +28,7 @@ func (p *parser) tables(e effect, ifExists bool) (statementKind, []effect) {
 }
 
 func (p *parser) create() (statementKind, []effect) {
-	if p.take("OR") {
-		p.take("REPLACE")
-	}
+	replace := p.take("OR") && p.take("REPLACE")
 	if p.tok.is("TEMPORARY") {
 		return stmtOther, nil
 	}
@@ -41,6 +39,9 @@ func (p *parser) create() (statementKind, []effect) {
 			if p.tok.is("SELECT") { // where rows are logged, they are not selected again
 				effects[0].rows = true
 			}
+		}
+		if replace && kind == stmtDDL { // the table that was there before is gone with its rows
+			effects = append([]effect{{kind: Dropped, schema: effects[0].schema, name: effects[0].name}}, effects...)
 		}
 		return kind, effects
 	}

@@ -55,7 +55,7 @@ func TestClassify(t *testing.T) {
 		{"SELECT `db`.`f`()", stmtDML, ""},
 		{"INSERT INTO", stmtDML, ""},
 		{"create /* why */ table if not exists `we``ird`.`t.x` like y", stmtDDL, "1 we`ird.t.x"},
-		{"/* app:1 */ CREATE OR REPLACE TABLE other . t (a int)", stmtDDL, "1 other.t"},
+		{"/* app:1 */ CREATE OR REPLACE TABLE other . t (a int)", stmtDDL, "3 other.t, 1 other.t"},
 		{"-- note\nCREATE TABLE \"t\" (a int)", stmtDDL, "1 db.t"},
 		{"/*!50100 CREATE TABLE t (a int) */", stmtDDL, "1 db.t"},
 		{"CREATE UNIQUE INDEX i USING BTREE ON t (a)", stmtDDL, "2 db.t"},

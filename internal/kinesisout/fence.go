@@ -9,13 +9,11 @@ import (
 	"time"
 )
 
-// fenceKey is the partition key of EachShard's records; their shard follows from the explicit hash key.
-const fenceKey = "binlogstreamer"
-
-// EachShard puts a record with this data into every open shard and waits until all are acknowledged. Shards that are
+// EachShard puts a record with this partition key and data into every open shard, by explicit hash keys, and waits until
+// all are acknowledged. Shards that are
 // split or merged meanwhile are followed: when it returns, every open shard or an ancestor of it has the record. A
 // shard may get more than one.
-func (w *Writer) EachShard(ctx context.Context, data []byte) error {
+func (w *Writer) EachShard(ctx context.Context, key string, data []byte) error {
 	if err := w.awaitReady(ctx); err != nil {
 		return err
 	}
@@ -38,7 +36,7 @@ func (w *Writer) EachShard(ctx context.Context, data []byte) error {
 		if len(lacking) == 0 {
 			return nil
 		}
-		if err := w.putInto(ctx, lacking, data, has); err != nil {
+		if err := w.putInto(ctx, lacking, Record{Key: []byte(key), Data: data}, has); err != nil {
 			return fmt.Errorf("put a record into each shard: %w", err)
 		}
 	}
@@ -60,10 +58,11 @@ func withoutRecord(all []shard, has map[string]bool) []shard {
 }
 
 // putInto puts a record at the begin of each shard's hash range, and notes where they were stored.
-func (w *Writer) putInto(ctx context.Context, shards []shard, data []byte, has map[string]bool) error {
+func (w *Writer) putInto(ctx context.Context, shards []shard, r Record, has map[string]bool) error {
 	f := newFence(len(shards))
 	for _, s := range shards {
-		if err := w.put(ctx, &Record{Key: []byte(fenceKey), HashKey: s.hashKey, Data: data}, f); err != nil {
+		r.HashKey = s.hashKey
+		if err := w.put(ctx, &r, f); err != nil {
 			return err
 		}
 	}

@@ -187,7 +187,7 @@ func TestEachShard(t *testing.T) {
 				f.plan = func(call int, _ *kinesis.PutRecordsInput) fault { return disturb(f, call) }
 				b := start(t, f, Config{CallTimeout: time.Second})
 				ended := make(chan error, 1)
-				go func() { ended <- b.w.EachShard(t.Context(), []byte("fence")) }()
+				go func() { ended <- b.w.EachShard(t.Context(), "fence", []byte("fence")) }()
 				for i := range 200 {
 					b.put(fmt.Sprint(i % 50))
 				}
@@ -229,13 +229,13 @@ func TestEachShardEnds(t *testing.T) {
 		b := start(t, f, Config{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := b.w.EachShard(ctx, []byte("fence")); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.w.EachShard(ctx, "fence", []byte("fence")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("EachShard = %v, want the context's error", err)
 		}
 		if err := b.end(); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.w.EachShard(t.Context(), []byte("fence")); !errors.Is(err, ErrStopped) {
+		if err := b.w.EachShard(t.Context(), "fence", []byte("fence")); !errors.Is(err, ErrStopped) {
 			t.Errorf("EachShard of a stopped writer = %v", err)
 		}
 	})
@@ -316,7 +316,7 @@ func runRandom(t *testing.T, f *fakeKinesis, cfg Config, seed uint64, keys, reco
 	}
 	b := start(t, f, cfg)
 	fenced := make(chan error, 1)
-	go func() { fenced <- b.w.EachShard(t.Context(), []byte("fence")) }()
+	go func() { fenced <- b.w.EachShard(t.Context(), "fence", []byte("fence")) }()
 	for range records {
 		key := fmt.Sprint("k", feed.IntN(keys)*feed.IntN(2)) // half of them are of one key
 		if err := b.w.Put(t.Context(), f.ledger.record(key, feed.IntN(padding+1))); err != nil {

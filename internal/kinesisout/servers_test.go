@@ -48,7 +48,7 @@ func writeAndReshard(t *testing.T, s *testservers.AWSServer, records int) {
 			split(t, s, client, 0)
 		case records / 2:
 			split(t, s, client, 1)
-			if err := w.EachShard(ctx, []byte("fence")); err != nil {
+			if err := w.EachShard(ctx, "fence", []byte("fence")); err != nil {
 				t.Fatal(err)
 			}
 		case records * 3 / 4:

@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 )
 
 // exceptionsTable announces the control table that DMS makes when a task begins to capture changes. Consumers of DMS
@@ -18,14 +20,14 @@ func exceptionsTable() record.Control {
 
 // eachShard is what puts a record into every shard and waits until all have it.
 type eachShard interface {
-	EachShard(ctx context.Context, data []byte) error
+	EachShard(ctx context.Context, key string, data []byte) error
 }
 
 // fence puts a control record of our own term into every shard.
 func (e *emitter) fence(ctx context.Context, out eachShard) error {
 	c := exceptionsTable()
 	c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
-	if err := out.EachShard(ctx, record.AppendControl(nil, c, e.records)); err != nil {
+	if err := out.EachShard(ctx, c.PartitionKey(e.records), record.AppendControl(nil, c, e.records)); err != nil {
 		return fmt.Errorf("announce the new writer in every shard: %w", err)
 	}
 	return nil
@@ -34,34 +36,61 @@ func (e *emitter) fence(ctx context.Context, out eachShard) error {
 // announceStart sends what DMS sends when a change capture begins for the first time: create-table for its control
 // table and for every selected table. done becomes true when all are acknowledged.
 func (e *emitter) announceStart(ctx context.Context, done *atomic.Bool, tables []tableDoc) error {
-	ack := &startAck{done: done}
-	ack.open.Store(1)
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	controls := []record.Control{exceptionsTable()}
 	for _, t := range tables {
 		controls = append(controls, record.Control{Operation: record.CreateTable, Schema: t.Schema, Table: t.Table})
 	}
-	for _, c := range controls {
-		if err := e.control(ctx, c, ack); err != nil {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.controls(ctx, controls, func() { done.Store(true) })
+}
+
+// announceLoad tells readers that a table's load begins, as DMS does: drop-table, then create-table. It returns when both
+// are acknowledged. That is before the first chunk is marked: a change that was emitted before drop-table is in the chunk
+// as well, and one that takes its row out of the chunk comes behind it.
+func (e *emitter) announceLoad(ctx context.Context, t *schema.Table) error {
+	done := make(chan struct{})
+	controls := []record.Control{
+		{Operation: record.DropTable, Schema: t.Schema, Table: t.Name},
+		{Operation: record.CreateTable, Schema: t.Schema, Table: t.Name, Definition: t},
+	}
+	e.mu.Lock()
+	err := e.controls(ctx, controls, func() { close(done) })
+	e.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// controls puts control records; done is called when all are acknowledged. Called with mu held.
+func (e *emitter) controls(ctx context.Context, all []record.Control, done func()) error {
+	ack := &countdown{done: done}
+	ack.open.Store(int64(len(all)))
+	for _, c := range all {
+		c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
+		e.buf = record.AppendControl(e.buf[:0], c, e.records)
+		if err := e.out.Put(ctx, kinesisout.Record{Key: []byte(c.PartitionKey(e.records)), Data: e.buf, Ack: ack}); err != nil {
 			return err
 		}
 	}
-	ack.Acked(0)
 	return nil
 }
 
-// startAck sets done when the last of its records is acknowledged.
-type startAck struct {
+// countdown calls done at the last of the acknowledgements that it was made for.
+type countdown struct {
 	open atomic.Int64
-	done *atomic.Bool
+	done func()
 }
 
-func (a *startAck) add() { a.open.Add(1) }
-
 // Acked implements kinesisout.Ack.
-func (a *startAck) Acked(uint64) {
-	if a.open.Add(-1) == 0 {
-		a.done.Store(true)
+func (c *countdown) Acked(uint64) {
+	if c.open.Add(-1) == 0 {
+		c.done()
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
-	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -41,7 +40,11 @@ func (e *emitter) emitChunks(ctx context.Context, w *window) error {
 		if err != nil || !passed {
 			return err
 		}
-		if err := e.emitChunk(ctx, w, p); err != nil {
+		err = e.emitChunk(ctx, w, p)
+		if fault, ok := unrenderable(err, w.id); ok {
+			return e.suspend(w.id, fault)
+		}
+		if err != nil {
 			return err
 		}
 		w.pending = w.pending[1:]
@@ -56,13 +59,7 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) err
 	if err != nil {
 		return err
 	}
-	first := w.load.snapshot().State == StateBeforeLoad
 	group := w.load.chunk(p.Chunk)
-	if first {
-		if err := e.announceLoad(ctx, p.Table, group); err != nil {
-			return err
-		}
-	}
 	stamp := record.Stamp{Time: time.Now(), Term: e.term, Epoch: e.epoch, Memo: &e.memo}
 	var rows uint64
 	for row := range p.Rows() {
@@ -91,29 +88,4 @@ func (e *emitter) loadRecord(ctx context.Context, plan *record.Plan, row [][]byt
 	}
 	group.add()
 	return e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Ack: group})
-}
-
-// announceLoad tells readers that a table's load begins, as DMS does: drop-table, then create-table.
-func (e *emitter) announceLoad(ctx context.Context, t *schema.Table, ack countedAck) error {
-	for _, op := range []record.ControlOperation{record.DropTable, record.CreateTable} {
-		c := record.Control{Operation: op, Schema: t.Schema, Table: t.Name, Definition: t}
-		if err := e.control(ctx, c, ack); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// countedAck is told of a record before it is put and after it is acknowledged.
-type countedAck interface {
-	kinesisout.Ack
-	add()
-}
-
-// control puts a control record. Called with mu held.
-func (e *emitter) control(ctx context.Context, c record.Control, ack countedAck) error {
-	c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
-	e.buf = record.AppendControl(e.buf[:0], c, e.records)
-	ack.add()
-	return e.out.Put(ctx, kinesisout.Record{Key: []byte(c.PartitionKey(e.records)), Data: e.buf, Ack: ack})
 }

@@ -41,7 +41,12 @@ type emitter struct {
 	log      *slog.Logger
 	started  time.Time // moments in windows are counted from here
 	streams  bool      // false for a full load alone: nothing is ever emitted but chunks
-	reached  func()    // called whenever the source has told how far it is
+	reloads  bool      // tables may be loaded while the stream runs
+	policy   ErrorPolicy
+	barrier  barrier
+	persist  func(context.Context) error // saves a checkpoint and returns when it is durable
+	loads    *loadQueue
+	reached  func() // called whenever the source has told how far it is
 
 	mu      sync.Mutex // covers everything below; held while a rows event or a chunk is handed to out
 	at      source.Position
@@ -53,10 +58,17 @@ type emitter struct {
 	plans   map[schema.Codec]*record.Plan
 	windows map[tableID]*window
 	waiting []positionWaiter
-	memo    record.Memo
-	buf     []byte
-	key     []byte
-	rowKey  []byte
+
+	retry     func(schema, table string) // makes the reader try a table again that failed; nil before it runs
+	suspended map[tableID]bool           // nothing of these is emitted
+	pending   announcement               // what the next boundary announces
+	dueLoads  []tableID                  // what is to load behind it
+	requests  []reloadRequest            // what was asked for and not begun
+
+	memo   record.Memo
+	buf    []byte
+	key    []byte
+	rowKey []byte
 }
 
 // txState is the transaction whose rows are being read.
@@ -119,13 +131,25 @@ func (e *emitter) stopped(t time.Time) bool { return e.stop.before(t) && e.progr
 func (e *emitter) Rows(ctx context.Context, rows *binlog.Rows) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	id := tableID{rows.Table.Schema, rows.Table.Name}
+	if e.suspended[id] {
+		return nil
+	}
+	err := e.rows(ctx, id, rows)
+	if fault, ok := unrenderable(err, id); ok {
+		return e.suspend(id, fault)
+	}
+	return err
+}
+
+func (e *emitter) rows(ctx context.Context, id tableID, rows *binlog.Rows) error {
 	plan, err := e.plan(rows.Table, rows.Layout)
 	if err != nil {
 		return err
 	}
 	c := change{
 		plan: plan, table: rows.Table,
-		window: e.windows[tableID{rows.Table.Schema, rows.Table.Name}],
+		window: e.windows[id],
 		moment: e.now(),
 		stamp: record.Stamp{
 			Time: time.Now(), Tx: &e.tx.tx, PrevTxID: e.prevTx, PrevTxRecordID: e.prevRec,
@@ -199,15 +223,17 @@ func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row,
 	if e.skip.done(c.at) {
 		return nil
 	}
-	seq, err := e.tracker.Next(ctx, c.at, e.tx.tx.CommitTime)
-	if err != nil {
-		return err
-	}
+	// A row that cannot be written must not get a number: nobody would ever acknowledge it.
+	var err error
 	c.stamp.RecordID, c.stamp.Place = e.tx.records, c.at.Place
 	if e.buf, err = c.plan.Append(e.buf[:0], op, row, before, &c.stamp); err != nil {
 		return err
 	}
 	if e.key, err = c.plan.AppendPartitionKey(e.key[:0], row, &c.stamp); err != nil {
+		return err
+	}
+	seq, err := e.tracker.Next(ctx, c.at, e.tx.tx.CommitTime)
+	if err != nil {
 		return err
 	}
 	if err := e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Seq: seq, Ack: e.tracker}); err != nil {
@@ -259,7 +285,7 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	e.metrics.boundary(b)
 	e.reached()
 	e.wake()
-	if err := e.emitAllChunks(ctx); err != nil {
+	if err := e.turn(ctx); err != nil {
 		return err
 	}
 	if b.Idle && e.stopped(time.Now()) {
@@ -268,33 +294,22 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	return nil
 }
 
-// Schema implements binlog.Handler.
-func (e *emitter) Schema(_ context.Context, c binlog.SchemaChange) error {
-	if c.Kind == binlog.Definition && c.Old == nil {
-		return nil // the first rows of a table since the start: nothing changed
+// turn does what is due between two transactions. A load that begins here is announced before anything that comes later.
+func (e *emitter) turn(ctx context.Context) error {
+	if err := e.emitAllChunks(ctx); err != nil {
+		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, id := range []tableID{{c.Schema, c.Name}, {c.NewSchema, c.NewName}} {
-		if w := e.windows[id]; w != nil {
-			w.void(e.now())
-		}
+	if len(e.requests) == 0 && len(e.pending.controls) == 0 && len(e.dueLoads) == 0 {
+		return nil
 	}
-	if c.Kind == binlog.Created {
-		// A table born while we watch has all its rows in the binlog.
-		e.progress.table(tableID{c.Schema, c.Name}, StateCompleted)
+	answer := e.takeRequests()
+	err := e.announce(ctx, &e.pending)
+	if err == nil {
+		e.startLoads()
 	}
-	if c.RowsChanged {
-		e.log.Warn("a statement changed rows of a table without logging them; only loading the table again tells readers of it",
-			"schema", c.Schema, "table", c.Name, "statement", c.Statement, "file", c.Place.File, "offset", c.Place.EventStart)
-	}
-	e.log.Info("table definition changed", "schema", c.Schema, "table", c.Name, "kind", c.Kind, "statement", c.Statement,
-		"file", c.Place.File, "offset", c.Place.EventStart)
-	return nil
+	answer(err)
+	return err
 }
-
-// TableFailed implements binlog.Handler. A table that cannot be read ends the run.
-func (e *emitter) TableFailed(_ context.Context, failure *binlog.TableError) error { return failure }
 
 // plan gives the prepared encoder of a table version.
 func (e *emitter) plan(t *schema.Table, codec schema.Codec) (*record.Plan, error) {
@@ -307,7 +322,7 @@ func (e *emitter) plan(t *schema.Table, codec schema.Codec) (*record.Plan, error
 	}
 	p, err := record.NewPlan(t, codec, options)
 	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", t.FullName(), err)
+		return nil, &planError{t.FullName(), err}
 	}
 	if len(e.plans) >= maxPlans {
 		clear(e.plans) // versions of tables that are gone; the live ones come back at once
@@ -317,6 +332,13 @@ func (e *emitter) plan(t *schema.Table, codec schema.Codec) (*record.Plan, error
 }
 
 const maxPlans = 4096
+
+// retryWith tells the emitter how a table that failed is tried again.
+func (e *emitter) retryWith(retry func(schema, table string)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.retry = retry
+}
 
 // wait blocks until the stream has passed pos, by file and offset.
 func (e *emitter) wait(ctx context.Context, pos source.Position) error {

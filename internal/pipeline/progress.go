@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +16,8 @@ const (
 	StateFullLoad   = "Full load"
 	StateCompleted  = "Table completed"
 	StateGone       = "Table does not exist"
+	StateReloading  = "Table is being reloaded"
+	StateError      = "Table error"
 )
 
 // tableDoc is what is saved of a table's load.
@@ -25,12 +28,14 @@ type tableDoc struct {
 	After    []string `json:"after,omitempty"`     // every row up to this key, as SQL literals, is acknowledged
 	AfterKey []string `json:"after_key,omitempty"` // the key's columns
 	Rows     uint64   `json:"rows"`                // load records acknowledged
+	Error    string   `json:"error,omitempty"`     // why it is suspended, and the cure
 }
 
 // progress follows the loads of all tables. It has its own mutex and takes no other inside it.
 type progress struct {
-	mu     sync.Mutex // covers tables and everything below it
-	tables map[tableID]*tableProgress
+	mu       sync.Mutex // covers everything below
+	tables   map[tableID]*tableProgress
+	revision uint64 // of the states that revise sets
 }
 
 // tableProgress follows one table's load: chunks are acknowledged in any order and count in theirs.
@@ -74,6 +79,76 @@ func (p *progress) docs() []tableDoc {
 	return out
 }
 
+// revise changes what is known of a table, which is made where it is not known, unless change says that nothing is to
+// change. Chunks of an earlier load that are still on their way count no more.
+func (p *progress) revise(id tableID, change func(d *tableDoc) bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.tables[id]
+	doc := tableDoc{}
+	if t != nil {
+		doc = t.doc
+	}
+	if !change(&doc) {
+		return false
+	}
+	if t == nil {
+		t = &tableProgress{owner: p}
+		p.tables[id] = t
+	}
+	doc.Schema, doc.Table = id.Schema, id.Table
+	t.doc, t.queue = doc, nil
+	p.revision++
+	return true
+}
+
+// tryAgain makes a suspended table one that is not loaded yet: a full load alone has no other way to cure it.
+func (p *progress) tryAgain(id tableID) {
+	p.revise(id, func(d *tableDoc) bool {
+		if d.State != StateError {
+			return false
+		}
+		*d = tableDoc{State: StateBeforeLoad}
+		return true
+	})
+}
+
+// states is how often states were revised. A checkpoint is made of the tables' states and of the stream's position one
+// after the other; where this has changed in between, they do not belong together.
+func (p *progress) states() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.revision
+}
+
+// find looks a table up by schema.table, either of which may hold dots.
+func (p *progress) find(name string) (tableID, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var alike []string
+	for id := range p.tables {
+		switch full := id.Schema + "." + id.Table; {
+		case full == name:
+			return id, nil
+		case strings.EqualFold(full, name), strings.EqualFold(id.Table, name):
+			alike = append(alike, full)
+		}
+	}
+	slices.Sort(alike)
+	return tableID{}, &UnknownTableError{Name: name, Known: alike}
+}
+
+// suspended lists the tables that are, each with the reason.
+func (p *progress) suspended() (ids []tableID, reasons []string) {
+	for _, d := range p.docs() {
+		if d.State == StateError {
+			ids = append(ids, tableID{d.Schema, d.Table})
+			reasons = append(reasons, d.Schema+"."+d.Table+": "+d.Error)
+		}
+	}
+	return ids, reasons
+}
+
 // complete says whether no table is left to load.
 func (p *progress) complete() bool {
 	p.mu.Lock()
@@ -86,7 +161,10 @@ func (p *progress) complete() bool {
 	return true
 }
 
-func (d tableDoc) loaded() bool { return d.State == StateCompleted || d.State == StateGone }
+// loaded says whether nothing of the table is to be loaded. A suspended table is loaded when somebody asks for it.
+func (d tableDoc) loaded() bool {
+	return d.State == StateCompleted || d.State == StateGone || d.State == StateError
+}
 
 // snapshot is a copy of what is known.
 func (t *tableProgress) snapshot() tableDoc {
@@ -99,6 +177,9 @@ func (t *tableProgress) snapshot() tableDoc {
 func (t *tableProgress) gone() {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
+	if t.doc.State == StateError {
+		return
+	}
 	t.doc.State, t.doc.After, t.doc.AfterKey = StateGone, nil, nil
 }
 
@@ -112,9 +193,6 @@ func (t *tableProgress) chunk(c *snapshot.Chunk) *chunkGroup {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
 	t.queue = append(t.queue, g)
-	if t.doc.State == StateBeforeLoad {
-		t.doc.State = StateFullLoad
-	}
 	return g
 }
 

@@ -21,7 +21,7 @@ func loadedChunk(p *tableProgress, to string, last bool, rows int) *chunkGroup {
 }
 
 func TestProgressCountsChunksInTheirOrder(t *testing.T) {
-	p := newProgress(nil).table(tableID{"shop", "ticket"}, StateBeforeLoad)
+	p := newProgress(nil).table(tableID{"shop", "ticket"}, StateFullLoad)
 	first := loadedChunk(p, "10", false, 2)
 	second := loadedChunk(p, "20", true, 1)
 
@@ -41,13 +41,13 @@ func TestProgressCountsChunksInTheirOrder(t *testing.T) {
 
 func TestProgressSavesWhereToGoOn(t *testing.T) {
 	all := newProgress(nil)
-	p := all.table(tableID{"shop", "ticket"}, StateBeforeLoad)
+	p := all.table(tableID{"shop", "ticket"}, StateFullLoad)
 	loadedChunk(p, "10", false, 0) // all of its rows were touched: nothing to wait for
 	d := all.docs()[0]
 	if len(d.After) != 1 || d.After[0] != "10" || len(d.AfterKey) != 1 || d.AfterKey[0] != "id" {
 		t.Errorf("saved %+v", d)
 	}
-	again := newProgress(all.docs()).table(tableID{"shop", "ticket"}, StateBeforeLoad).snapshot()
+	again := newProgress(all.docs()).table(tableID{"shop", "ticket"}, StateFullLoad).snapshot()
 	if again.State != StateFullLoad || len(again.After) != 1 || again.After[0] != "10" {
 		t.Errorf("read back as %+v", again)
 	}

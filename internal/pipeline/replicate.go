@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,7 @@ type ReplicateConfig struct {
 	Start       string        // cdc_start_position; used where nothing is saved
 	Stop        time.Time     // cdc_stop_position; zero: none
 	Parallel    int           // tables loaded at a time; default 8
+	TableErrors ErrorPolicy   // default SuspendTable
 	SaveEvery   time.Duration // default 500 ms
 	Grace       time.Duration // for flushing at the end; default 25 s
 	Log         *slog.Logger
@@ -59,6 +61,7 @@ type Replicate struct {
 	cfg     ReplicateConfig
 	metrics *replicateMetrics
 	ready   atomic.Bool
+	running atomic.Pointer[emitter] // of the session that runs
 }
 
 // NewReplicate makes a Replicate. It does no I/O.
@@ -68,6 +71,9 @@ func NewReplicate(cfg ReplicateConfig) *Replicate {
 	}
 	if cfg.Grace <= 0 {
 		cfg.Grace = 25 * time.Second
+	}
+	if cfg.TableErrors == "" {
+		cfg.TableErrors = SuspendTable
 	}
 	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer)}
 }
@@ -95,6 +101,9 @@ func (r *Replicate) run(ctx context.Context) error {
 		return err
 	}
 	r.metrics.observe(s)
+	r.running.Store(s.emitter)
+	defer s.emitter.refuseRequests()
+	defer r.running.Store(nil)
 	return during(ctx, s.saver.run, s.saver.last, r.cfg.Grace, func(ctx context.Context) error {
 		return during(ctx, s.writer.Run, s.writer.Flush, r.cfg.Grace, func(ctx context.Context) error {
 			return ended(r.stream(ctx, s))
@@ -134,6 +143,8 @@ type session struct {
 	emitter  *emitter
 	saver    *saver
 	jobs     []snapshot.Job
+	loadable sync.Once // see mayLoad
+	refused  error     // what mayLoad came to
 }
 
 // prepare reaches the source, takes a term, and decides where to begin. A nil session says that nothing is left to do.
@@ -248,6 +259,9 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 			s.progress.table(id, StateCompleted)
 			continue
 		}
+		if r.cfg.Migration == FullLoad {
+			s.progress.tryAgain(id)
+		}
 		if d := s.progress.table(id, StateBeforeLoad).snapshot(); !d.loaded() {
 			s.jobs = append(s.jobs, snapshot.Job{Schema: t.Schema, Table: t.Name, After: d.After, AfterKey: d.AfterKey})
 		}
@@ -284,7 +298,9 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records,
 		rules: s.rules, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
 		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
-		at: s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
+		reloads: r.cfg.Migration == FullLoadAndCDC, policy: r.cfg.TableErrors, barrier: s.writer, loads: newLoadQueue(),
+		suspended: make(map[tableID]bool),
+		at:        s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
 	}
 	if r.cfg.Deduplicate {
@@ -294,7 +310,20 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 		tracker: s.tracker, progress: s.progress, interval: r.cfg.SaveEvery, log: r.cfg.Log, state: s.state, started: new(atomic.Bool),
 	}
 	s.saver.started.Store(d.Started)
+	s.emitter.persist = s.saver.now
+	if s.emitter.streams { // a full load alone tries them again
+		r.resumeSuspended(s)
+	}
 	return nil
+}
+
+// resumeSuspended leaves out what an earlier process has suspended.
+func (r *Replicate) resumeSuspended(s *session) {
+	ids, reasons := s.progress.suspended()
+	for i, id := range ids {
+		s.emitter.suspended[id] = true
+		r.cfg.Log.Error("table is suspended: nothing of it is sent until it is loaded again", "schema", id.Schema, "table", id.Table, "error", reasons[i])
+	}
 }
 
 // resumeTracker tells the tracker what of the first transaction a former process has done. Coordinates of another
@@ -324,6 +353,9 @@ func (r *Replicate) stream(ctx context.Context, s *session) error {
 	if len(s.jobs) > 0 {
 		group.Go(func() error { return r.load(ctx, s, loader) })
 	}
+	if s.emitter.reloads {
+		group.Go(func() error { return r.reloader(ctx, s) })
+	}
 	return group.Wait()
 }
 
@@ -337,26 +369,14 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.emitter,
 		Selected: s.rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
 	})
+	s.emitter.retryWith(reader.Retry)
 	return reader.Run(ctx, s.from)
 }
 
-// load runs the full load. Two things come first. A record of our own term in every shard keeps a former process that
-// is still alive from slipping newer changes in behind our chunks. And whatever a former process has emitted must be
-// emitted again by us before a chunk is read: a change that it saw in the binlog may not be visible to a SELECT yet.
+// load runs the full load.
 func (r *Replicate) load(ctx context.Context, s *session, loader *snapshot.Loader) error {
-	if s.emitter.term > 0 {
-		if err := s.emitter.fence(ctx, s.writer); err != nil {
-			return err
-		}
-	}
-	if s.emitter.streams && !s.state.fresh {
-		end, err := r.binlogEnd(ctx, s.server)
-		if err != nil {
-			return err
-		}
-		if err := s.emitter.wait(ctx, end); err != nil {
-			return err
-		}
+	if err := r.mayLoad(ctx, s); err != nil {
+		return err
 	}
 	if err := sleep(ctx, loader.Settle()); err != nil {
 		return err
@@ -365,8 +385,36 @@ func (r *Replicate) load(ctx context.Context, s *session, loader *snapshot.Loade
 	if err := loader.Run(ctx); err != nil {
 		return err
 	}
+	if _, reasons := s.progress.suspended(); len(reasons) > 0 && !s.emitter.streams {
+		return &SuspendedError{Tables: reasons}
+	}
 	r.cfg.Log.Info("full load is read; everything of it is on its way", "tables", len(s.jobs))
 	return nil
+}
+
+// mayLoad does what comes before the first chunk of a process. A record of our own term in every shard keeps a former
+// process that is still alive from slipping newer changes in behind our chunks. And whatever a former process has
+// emitted must be emitted again by us before a chunk is read: a change that it saw in the binlog may not be visible to
+// a SELECT yet. An error ends the run, so there is no second attempt.
+func (r *Replicate) mayLoad(ctx context.Context, s *session) error {
+	s.loadable.Do(func() { s.refused = r.fenceOff(ctx, s) })
+	return s.refused
+}
+
+func (r *Replicate) fenceOff(ctx context.Context, s *session) error {
+	if s.emitter.term > 0 {
+		if err := s.emitter.fence(ctx, s.writer); err != nil {
+			return err
+		}
+	}
+	if !s.emitter.streams || s.state.fresh {
+		return nil
+	}
+	end, err := r.binlogEnd(ctx, s.server)
+	if err != nil {
+		return err
+	}
+	return s.emitter.wait(ctx, end)
 }
 
 func (r *Replicate) loader(s *session) *snapshot.Loader {

@@ -18,6 +18,7 @@ import (
 type replicateMetrics struct {
 	changes  *prometheus.CounterVec
 	loads    *prometheus.CounterVec
+	unlogged *prometheus.CounterVec
 	counters map[*schema.Table]*[record.Delete + 1]prometheus.Counter // the emitter's goroutine only, under its mutex
 	newest   atomic.Int64                                             // commit time of the newest change read, Unix nanoseconds; 0: caught up
 
@@ -36,12 +37,15 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "binlogstreamer_full_load_rows_total", Help: "Full-load rows handed to the stream writer.",
 		}, []string{"schema", "table"}),
+		unlogged: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "binlogstreamer_unlogged_changes_total", Help: "Statements that changed rows without logging them, of tables that could not be loaded again.",
+		}, []string{"schema", "table"}),
 		counters: make(map[*schema.Table]*[record.Delete + 1]prometheus.Counter),
 	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.changes, m.loads, tableStates{m},
+	reg.MustRegister(m.changes, m.loads, m.unlogged, tableStates{m},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_source_lag_seconds", Help: "Age of the newest change read from the source; 0 when idle and caught up.",
 		}, func() float64 { return m.sourceLag().Seconds() }),

@@ -103,33 +103,51 @@ func (s *saver) last(ctx context.Context) error {
 	return s.write(ctx)
 }
 
+// now saves a checkpoint and returns when it is durable. It tries again for as long as the store is away.
+func (s *saver) now(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		done, err := s.try(ctx)
+		if done || err != nil {
+			return err
+		}
+		if err := sleep(ctx, min(50*time.Millisecond<<min(attempt, 6), 2*time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
 func (s *saver) save(ctx context.Context) error {
+	_, err := s.try(ctx)
+	return err
+}
+
+// try saves once. It is an error only if trying again cannot help.
+func (s *saver) try(ctx context.Context) (done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.write(ctx)
+	err = s.write(ctx)
 	switch {
 	case err == nil:
 		if s.failed {
 			s.log.Info("checkpoints are saved again")
 		}
 		s.failed = false
-		return nil
+		return true, nil
 	case errors.Is(err, checkpoint.ErrConflict):
-		return fmt.Errorf("%w: another replicate process has taken over; stop one of the two", err)
+		return false, fmt.Errorf("%w: another replicate process has taken over; stop one of the two", err)
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 	if !s.failed {
 		s.log.Error("checkpoint cannot be saved; trying again until it can", "error", err)
 	}
 	s.failed = true
-	return nil
+	return false, nil
 }
 
 // write makes the document of what is acknowledged now and saves it.
 func (s *saver) write(ctx context.Context) error {
-	tables := s.progress.docs() // before the frontier: a table may be further than its document says, never the reverse
-	f := s.tracker.Frontier()
+	tables, f := s.frontier()
 	d := &s.state.doc
 	d.Tables, d.Started = tables, s.started.Load()
 	if f.Boundary.file != "" {
@@ -149,6 +167,19 @@ func (s *saver) write(ctx context.Context) error {
 	s.savedAt.Store(time.Now().UnixNano())
 	s.tracker.Saved(f.Seq)
 	return nil
+}
+
+// frontier is what a checkpoint may say of tables and stream. The tables are looked at first: one may be further than its
+// document says, never the reverse. But a position behind a statement or a fault needs the states that these have set.
+func (s *saver) frontier() ([]tableDoc, checkpoint.Frontier[boundary, changeAt]) {
+	for {
+		states := s.progress.states()
+		tables := s.progress.docs()
+		f := s.tracker.Frontier()
+		if s.progress.states() == states {
+			return tables, f
+		}
+	}
 }
 
 // age is how old the newest checkpoint is; it does not wait for a save under way.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -28,6 +29,7 @@ type window struct {
 	voidAt  int64 // chunks marked at or before this moment are void
 	pending []*pendingChunk
 	load    *tableProgress
+	ended   bool // the load was given up; see abandon
 }
 
 // noteKey is a 128-bit hash of a row's key. The row's key itself would be exact, but a window can hold many, and at
@@ -92,6 +94,24 @@ func (w *window) void(now int64) {
 	w.pending = nil
 }
 
+// Begin implements snapshot.Window. A load that goes on, or that a statement or an operator began, is announced already.
+func (w *window) Begin(ctx context.Context, t *schema.Table) error {
+	if w.load.snapshot().State != StateBeforeLoad {
+		return nil
+	}
+	if err := w.emitter.announceLoad(ctx, t); err != nil {
+		return err
+	}
+	w.emitter.progress.revise(w.id, func(d *tableDoc) bool {
+		if d.State != StateBeforeLoad {
+			return false
+		}
+		d.State = StateFullLoad
+		return true
+	})
+	return nil
+}
+
 // Mark implements snapshot.Window.
 func (w *window) Mark() (snapshot.Mark, source.Position) {
 	w.emitter.mu.Lock()
@@ -107,7 +127,11 @@ func (w *window) Deliver(ctx context.Context, mark snapshot.Mark, c *snapshot.Ch
 	e := w.emitter
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if mark.At <= w.voidAt {
+	switch {
+	case w.ended:
+		done <- snapshot.ErrAbandoned
+		return done
+	case mark.At <= w.voidAt:
 		done <- snapshot.ErrVoid
 		return done
 	}
@@ -121,12 +145,31 @@ func (w *window) Deliver(ctx context.Context, mark snapshot.Mark, c *snapshot.Ch
 	return done
 }
 
+// abandon gives up the load: the table is suspended, or its load must begin anew.
+func (w *window) abandon() {
+	w.ended = true
+	for _, p := range w.pending {
+		p.done <- snapshot.ErrAbandoned
+	}
+	w.pending = nil
+}
+
 // Gone implements snapshot.Window.
 func (w *window) Gone() { w.load.gone() }
 
-// Close implements snapshot.Window.
+// Fail implements snapshot.Window.
+func (w *window) Fail(err error) error {
+	w.emitter.mu.Lock()
+	defer w.emitter.mu.Unlock()
+	return w.emitter.suspend(w.id, err)
+}
+
+// Close implements snapshot.Window. A load that was given up for the sake of another one makes room for it.
 func (w *window) Close() {
 	w.emitter.mu.Lock()
 	defer w.emitter.mu.Unlock()
 	delete(w.emitter.windows, w.id)
+	if w.ended && w.load.snapshot().State == StateReloading {
+		w.emitter.dueLoads = append(w.emitter.dueLoads, w.id)
+	}
 }

@@ -19,6 +19,10 @@ import (
 // statement, after the chunk was read. The loader reads the chunk again.
 var ErrVoid = errors.New("the table's definition changed while the chunk was read")
 
+// ErrAbandoned is what a window answers when nothing more of the table is wanted: it was suspended, or its load begins
+// anew. The loader goes on with the other tables.
+var ErrAbandoned = errors.New("the load of the table was given up")
+
 // Stream is the emitter of changes as the loader sees it.
 type Stream interface {
 	// Open opens a window on a table: from now on the stream notes the key of every change of the table that it
@@ -28,6 +32,9 @@ type Stream interface {
 
 // Window is one table's window. It stays open until the table is loaded.
 type Window interface {
+	// Begin says that the load of the table, as it is defined now, is about to read its first chunk. It returns when
+	// readers of the stream are told.
+	Begin(ctx context.Context, t *schema.Table) error
 	// Mark says that a chunk is about to be read: changes noted from now on (and within the guard before now) take
 	// their rows out of it. It returns a mark for Deliver and a position that covers everything emitted so far.
 	Mark() (mark Mark, emitted source.Position)
@@ -37,6 +44,8 @@ type Window interface {
 	Deliver(ctx context.Context, mark Mark, c *Chunk) <-chan error
 	// Gone says that the table does not exist any more: there is nothing left to load.
 	Gone()
+	// Fail says that the table cannot be loaded, whatever is tried. It returns nil if the other tables go on without it.
+	Fail(err error) error
 	// Close ends the noting.
 	Close()
 }
@@ -107,6 +116,10 @@ func (l *Loader) Open(jobs []Job) error {
 // binlog before it must be visible by then. 0 where the server tells.
 func (l *Loader) Settle() time.Duration { return l.visible.settle() }
 
+// Late is what Settle is where the stream ran already when the windows were opened: how long after Open the first chunk
+// may be read. What was emitted before Open was not noted.
+func (l *Loader) Late() time.Duration { return max(l.visible.settle(), l.visible.guard()) }
+
 // Run loads all opened jobs, in their order as far as Parallel allows, and returns when the last chunk of each has been
 // emitted. Lost connections are made anew for as long as ctx lives.
 func (l *Loader) Run(ctx context.Context) error {
@@ -129,11 +142,14 @@ func (l *Loader) table(ctx context.Context, job Job, w Window) error {
 	t := &tableLoad{l: l, job: job, window: w, after: job.After, log: l.cfg.Log.With("schema", job.Schema, "table", job.Table)}
 	defer t.disconnect()
 	if err := t.define(ctx); err != nil {
-		return t.gone(err)
+		return t.ended(err)
 	}
 	if len(t.after) > 0 && !slices.Equal(t.keyNames(), job.AfterKey) {
 		t.log.Warn("the table has another key than when its load began; loading it from the start", "was", job.AfterKey, "is", t.keyNames())
 		t.after = nil
 	}
-	return t.gone(t.run(ctx))
+	if err := w.Begin(ctx, t.stmt.table); err != nil {
+		return err
+	}
+	return t.ended(t.run(ctx))
 }

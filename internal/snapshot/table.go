@@ -304,6 +304,20 @@ func (t *tableLoad) gone(err error) error {
 	return err
 }
 
+// ended tells ends of one table's load from those of the whole: a table that is gone, is not wanted any more, or cannot be
+// read does not keep the others from being loaded.
+func (t *tableLoad) ended(err error) error {
+	err = t.gone(err)
+	switch {
+	case errors.Is(err, ErrAbandoned):
+		t.log.Info("the table's load was given up")
+		return nil
+	case err != nil && permanent(err):
+		return t.window.Fail(err)
+	}
+	return err
+}
+
 // permanent says that trying again cannot help.
 func permanent(err error) bool {
 	var def *definitionError
