@@ -96,7 +96,7 @@ func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry
 		services = append(services, p.node.Run)
 	}
 	if cfg.HTTP.Listen != "" {
-		c := console.New(console.Config{Listen: cfg.HTTP.Listen, Gatherer: registry, Ready: p.ready(), Log: log})
+		c := console.New(console.Config{Listen: cfg.HTTP.Listen, Gatherer: registry, Ready: p.ready(), Reload: p.reload(), Log: log})
 		if err := c.Bind(ctx); err != nil {
 			return err
 		}

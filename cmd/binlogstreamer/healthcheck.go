@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
-
-	"github.com/binlogstreamer/binlogstreamer/internal/config"
 )
 
 // healthcheckCmd is for containers, which have no other program that could ask.
@@ -18,23 +15,13 @@ type healthcheckCmd struct {
 }
 
 func (c *healthcheckCmd) Run(a *app) error {
-	// The daemon has checked the file: here only the address matters, and it must do without the daemon's variables.
-	anything := func(name string) (string, bool) {
-		if v, ok := os.LookupEnv(name); ok {
-			return v, true
-		}
-		return "unset", true
-	}
-	p, err := config.Load(c.Config, anything, config.Present)
+	listen, err := consoleAddress(c.Config)
 	if err != nil {
 		return err
 	}
-	if p.HTTP.Listen == "" {
-		return &usageError{fmt.Errorf("%s has no http.listen, so there is nothing to ask", c.Config)}
-	}
 	ctx, cancel := context.WithTimeout(a.ctx, c.Timeout)
 	defer cancel()
-	return alive(ctx, "http://"+reachable(p.HTTP.Listen)+"/healthz")
+	return alive(ctx, "http://"+listen+"/healthz")
 }
 
 func alive(ctx context.Context, url string) error {

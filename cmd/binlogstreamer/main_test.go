@@ -125,7 +125,7 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	help := invoke(t, "--help").stdout
-	for _, command := range []string{"run", "replicate", "deliver", "check", "demo", "version"} {
+	for _, command := range []string{"run", "replicate", "deliver", "check", "reload-table", "demo", "version"} {
 		if !strings.Contains(help, "\n  "+command) {
 			t.Errorf("the help does not name %s:\n%s", command, help)
 		}

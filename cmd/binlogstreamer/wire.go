@@ -65,6 +65,14 @@ func (p *parts) ready() (checks []console.Check) {
 	return checks
 }
 
+// reload is how the console begins a table's reload; nil where replicate runs elsewhere.
+func (p *parts) reload() func(context.Context, string) error {
+	if p.replicate == nil {
+		return nil
+	}
+	return p.replicate.Reload
+}
+
 // run runs the halves until ctx is done, one of them fails, or all is done: a full load, a stop position, once. When
 // replicate ends by itself, nothing more will come: deliver stores what is left in the stream and ends, too.
 func (p *parts) run(ctx context.Context) error {

@@ -50,8 +50,8 @@ func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replica
 		Store:    p.store,
 		Start:    cfg.Replication.CDCStart.String(),
 		Stop:     stop,
-		Parallel: cfg.Replication.Settings.MaxFullLoadSubTasks,
-		Grace:    cfg.ShutdownGrace,
-		Log:      p.log.With("half", "replicate"), Registerer: p.registry,
+		Parallel: cfg.Replication.Settings.MaxFullLoadSubTasks, TableErrors: pipeline.ErrorPolicy(cfg.Replication.Settings.TableErrorPolicy),
+		Grace: cfg.ShutdownGrace,
+		Log:   p.log.With("half", "replicate"), Registerer: p.registry,
 	}), nil
 }

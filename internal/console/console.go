@@ -1,6 +1,7 @@
-// Package console serves what an operator and a supervisor ask of a running daemon: metrics, health, readiness and
-// profiles. It promises to answer within seconds whatever the daemon is doing, since it only reads what others
-// publish, and that profiles are given to clients on the same machine only.
+// Package console serves what an operator and a supervisor ask of a running daemon: metrics, health, readiness,
+// profiles, and the reload of a table. It promises to answer within seconds whatever the daemon is doing, since it only
+// reads what others publish or leaves a wish with them, and that profiles and control calls are for clients on the same
+// machine only.
 package console
 
 import (
@@ -26,7 +27,8 @@ type Check struct {
 type Config struct {
 	Listen   string // host:port; port 0: any free one
 	Gatherer prometheus.Gatherer
-	Ready    []Check // all must hold; asked at every request
+	Ready    []Check                                       // all must hold; asked at every request
+	Reload   func(ctx context.Context, table string) error // begins a table's reload; nil: there is nothing to reload
 	Log      *slog.Logger
 }
 

@@ -19,6 +19,10 @@ func (c *Console) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", c.ready)
 
+	if c.cfg.Reload != nil {
+		mux.Handle("POST /api/reload-table", controlled(reloadTable(c.cfg.Reload)))
+	}
+
 	profiles := http.NewServeMux()
 	profiles.HandleFunc("/debug/pprof/", pprof.Index)
 	profiles.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -47,12 +51,13 @@ func (c *Console) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, body.String())
 }
 
-// fromThisMachine refuses clients from elsewhere: a profile shows the command line and costs a processor. A request
+// fromThisMachine refuses clients from elsewhere: a profile shows the command line and costs a processor, and a control
+// call changes what is replicated. A request
 // that names a foreign host comes from a web page that had its name resolved to this machine.
 func fromThisMachine(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLoopback(r.RemoteAddr) || !isLoopback(r.Host) {
-			http.Error(w, "profiles are for clients on this machine, by its address", http.StatusForbidden)
+			http.Error(w, "this is for clients on this machine, by its address", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
