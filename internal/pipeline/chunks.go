@@ -66,7 +66,7 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) err
 		if e.rowKey, err = plan.AppendRowKey(e.rowKey[:0], row); err != nil {
 			return err
 		}
-		if w.touched(e.rowKey, p.mark) {
+		if w.touched(e.rowKey, p.mark) && !e.ignoreNotes {
 			continue
 		}
 		if err := e.loadRecord(ctx, plan, row, &stamp, group); err != nil {

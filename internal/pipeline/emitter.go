@@ -48,6 +48,8 @@ type emitter struct {
 	loads    *loadQueue
 	reached  func() // called whenever the source has told how far it is
 
+	ignoreNotes bool // as in ReplicateConfig
+
 	mu      sync.Mutex // covers everything below; held while a rows event or a chunk is handed to out
 	at      source.Position
 	gtids   *binlog.GTIDSet

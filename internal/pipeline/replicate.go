@@ -50,10 +50,13 @@ type ReplicateConfig struct {
 	Stop        time.Time     // cdc_stop_position; zero: none
 	Parallel    int           // tables loaded at a time; default 8
 	TableErrors ErrorPolicy   // default SuspendTable
+	ChunkBytes  int           // how large a chunk of a load should be; default snapshot's
 	SaveEvery   time.Duration // default 500 ms
 	Grace       time.Duration // for flushing at the end; default 25 s
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer
+
+	ignoreNotes bool // set by tests alone, to show what the notes of windows are for
 }
 
 // Replicate is the half that takes rows from MySQL to the stream.
@@ -301,7 +304,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 		reloads: r.cfg.Migration == FullLoadAndCDC, policy: r.cfg.TableErrors, barrier: s.writer, loads: newLoadQueue(),
 		suspended: make(map[tableID]bool),
 		at:        s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
-		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
+		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window), ignoreNotes: r.cfg.ignoreNotes,
 	}
 	if r.cfg.Deduplicate {
 		s.emitter.term, s.emitter.epoch = d.Term, d.Epoch
@@ -421,7 +424,8 @@ func (r *Replicate) loader(s *session) *snapshot.Loader {
 	return snapshot.New(snapshot.Config{
 		Server:  s.server,
 		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
-		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel, Log: r.cfg.Log,
+		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
+		ChunkBytes: r.cfg.ChunkBytes, Log: r.cfg.Log,
 	})
 }
 

@@ -1,0 +1,5 @@
+package pipeline
+
+// IgnoreNotes makes a Replicate emit every row of its chunks, whatever was noted while they were read: the fault that
+// the windows are there to prevent.
+func IgnoreNotes(cfg *ReplicateConfig) { cfg.ignoreNotes = true }
