@@ -209,7 +209,13 @@ func (r *Replicate) firstPosition(ctx context.Context, conn *client.Conn, server
 	if r.cfg.Migration == FullLoad && !server.LogBin {
 		return source.Position{ServerUUID: server.UUID}, nil
 	}
-	return source.CurrentPosition(ctx, conn, server)
+	from, err := source.CurrentPosition(ctx, conn, server)
+	if server.Flavor == source.MySQL && from.GTIDSet != "" {
+		// The log's end is ahead of the set by the commits under way, and those are still to be emitted. The stream tells
+		// the place when it begins.
+		from.File, from.Offset = "", 0
+	}
+	return from, err
 }
 
 // resume goes on from the saved position. On another server only the GTID set still means something: the coordinates

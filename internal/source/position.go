@@ -16,8 +16,12 @@ type Position struct {
 	ServerUUID string `json:"server_uuid,omitempty"`
 }
 
-// String is the position as operators write it: file:offset, followed by the GTID set if there is one.
+// String is the position as operators write it: file:offset, followed by the GTID set if there is one. Where the place is
+// not known it is the set alone.
 func (p Position) String() string {
+	if p.File == "" && p.GTIDSet != "" {
+		return p.GTIDSet
+	}
 	s := p.File + ":" + strconv.FormatUint(p.Offset, 10)
 	if p.GTIDSet != "" {
 		s += " (" + p.GTIDSet + ")"
