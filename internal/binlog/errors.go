@@ -18,6 +18,9 @@ var (
 	// ErrAhead is returned when the position lies behind everything that the server has: it was reset, restored from a
 	// backup, or replaced by a replica that had not caught up.
 	ErrAhead = errors.New("the position is ahead of the server")
+	// ErrOtherLog is returned when the server has another log under the name of the file that the position is in: it was
+	// reset, or restored from a backup.
+	ErrOtherLog = errors.New("the server's binary log is not the one that was read")
 	// ErrServerChanged is returned by a running Reader when, after a lost connection, another server answers and the
 	// position can be found there by GTID: coordinates before and after cannot be compared, so the caller must start anew
 	// from its saved position.
@@ -47,7 +50,8 @@ const (
 		"on RDS: call mysql.rds_set_configuration('binlog retention hours', n))"
 	hintAhead = "if the server was reset, restored or replaced, load the tables again from its present position; " +
 		"if a replica is still catching up, wait and start again"
-	hintReload = "start from a position behind it and load the table again, or leave the table out"
+	hintOtherLog = "the server was reset or restored from a backup: load the tables again from its present position, with an empty checkpoint.store"
+	hintReload   = "start from a position behind it and load the table again, or leave the table out"
 )
 
 // PositionError is returned when reading cannot start or go on from a position.

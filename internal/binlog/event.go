@@ -74,6 +74,7 @@ type cursor struct {
 	file   string
 	number uint64 // numeric suffix of file
 	end    uint64 // offset behind the last event
+	began  int64  // when the server began the file; 0 until its format description has come
 }
 
 // maxBackstep is how far an event's position may seem to lie before the end of the one in front of it until that is

@@ -73,6 +73,12 @@ func (s *GTIDSet) Contains(other string) (bool, error) {
 	return s.my.contains(o.my), nil
 }
 
+// Minus is the set of the transactions of s that are not in o. On MariaDB those are the last ones of the domains in which
+// s has come further.
+func (s *GTIDSet) Minus(o *GTIDSet) *GTIDSet {
+	return &GTIDSet{flavor: s.flavor, my: s.my.minus(o.my), maria: s.maria.minus(o.maria)}
+}
+
 // Clone is a copy that shares nothing with s.
 func (s *GTIDSet) Clone() *GTIDSet {
 	c := &GTIDSet{flavor: s.flavor, my: make(mysqlSet, len(s.my)), maria: maps.Clone(s.maria)}

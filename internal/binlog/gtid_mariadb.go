@@ -41,6 +41,16 @@ func (s mariaSet) contains(o mariaSet) bool {
 	return true
 }
 
+func (s mariaSet) minus(o mariaSet) mariaSet {
+	rest := mariaSet{}
+	for domain, g := range s {
+		if have, ok := o[domain]; !ok || have.seq < g.seq {
+			rest[domain] = g
+		}
+	}
+	return rest
+}
+
 func (s mariaSet) String() string {
 	var b []byte
 	for _, domain := range slices.Sorted(maps.Keys(s)) {

@@ -149,6 +149,37 @@ func (s mysqlSet) contains(o mysqlSet) bool {
 	return true
 }
 
+// minus is what of v is not in o.
+func (v intervals) minus(o intervals) (rest intervals) {
+	for _, n := range v {
+		i, _ := slices.BinarySearchFunc(o, n.first, func(r interval, first uint64) int { return cmp.Compare(r.last, first) })
+		for ; i < len(o) && o[i].first <= n.last; i++ {
+			if o[i].first > n.first {
+				rest = append(rest, interval{n.first, o[i].first - 1})
+			}
+			n.first = o[i].last + 1
+		}
+		if n.first <= n.last {
+			rest = append(rest, n)
+		}
+	}
+	return rest
+}
+
+func (s mysqlSet) minus(o mysqlSet) mysqlSet {
+	rest := mysqlSet{}
+	for origin, runs := range s {
+		var theirs intervals
+		if t := o[origin]; t != nil {
+			theirs = *t
+		}
+		if left := runs.minus(theirs); len(left) > 0 {
+			rest[origin] = &left
+		}
+	}
+	return rest
+}
+
 // origins are the keys in the server's order: by UUID, then by tag, the untagged first.
 func (s mysqlSet) origins() []string { return slices.Sorted(maps.Keys(s)) }
 

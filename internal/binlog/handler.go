@@ -39,16 +39,17 @@ type Handler interface {
 
 // Boundary is a place in the log at which no transaction is open: reading can start there.
 type Boundary struct {
-	File   string
-	Offset uint64    // offset just behind the transaction
-	GTID   string    // the transaction that was just completed; "" if it has none, or if Idle
-	Time   time.Time // commit time of the transaction; for an idle boundary, when it arrived here
-	Idle   bool      // no transaction: a heartbeat or a new log file
+	File      string
+	Offset    uint64    // offset just behind the transaction
+	FileBegan int64     // when the server began the file, in Unix seconds; 0 if that is not known yet
+	GTID      string    // the transaction that was just completed; "" if it has none, or if Idle
+	Time      time.Time // commit time of the transaction; for an idle boundary, when it arrived here
+	Idle      bool      // no transaction: a heartbeat or a new log file
 }
 
 // Position is the boundary without a GTID set, which the caller keeps with a GTIDSet of its own.
 func (b Boundary) Position() source.Position {
-	return source.Position{File: b.File, Offset: b.Offset}
+	return source.Position{File: b.File, Offset: b.Offset, FileBegan: b.FileBegan}
 }
 
 // ChangeKind says what happened to a table's definition.

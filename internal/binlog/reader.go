@@ -146,6 +146,13 @@ func final(err error, connected bool) bool {
 	return !connected && source.Refused(err)
 }
 
+// Passing reports whether what Run, Locate or ReadHead returned may be gone at the next attempt: the server was away or the
+// connection broke.
+func Passing(err error) bool {
+	_, unfound := errors.AsType[*StartError](err)
+	return !unfound && !final(err, false)
+}
+
 // readOnce opens a connection, reads from the last boundary until it breaks, and says why it did. ready is called when
 // the server begins to send.
 func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready func()) error {
@@ -166,7 +173,7 @@ func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready 
 	if err := p.meet(server); err != nil {
 		return err
 	}
-	if err := checkStart(ctx, conn, server, p.position(), p.set); err != nil {
+	if err := checkStart(ctx, r.cfg.Source, conn, server, p.position(), p.set); err != nil {
 		return err
 	}
 	if err := introduce(ctx, conn, r.cfg, server); err != nil {
@@ -212,7 +219,7 @@ func (p *progress) meet(server source.Server) error {
 		}
 		p.set = set
 		if p.boundary.ServerUUID != "" && p.boundary.ServerUUID != server.UUID {
-			p.boundary.File, p.boundary.Offset = "", 0 // another server's coordinates
+			p.boundary.File, p.boundary.Offset, p.boundary.FileBegan = "", 0, 0 // another server's coordinates
 		}
 	}
 	if p.boundary.ServerUUID == "" {

@@ -24,8 +24,9 @@ type recorder struct {
 	places     map[string]bool
 	stop       func(r *recorder) bool // asked after every call
 	onRows     func(*Rows) error
-	idle       bool // write down idle boundaries too
-	goOn       bool // without tables that fail
+	onCommit   func(Boundary) // of transactions
+	idle       bool           // write down idle boundaries too
+	goOn       bool           // without tables that fail
 	failures   []*TableError
 	t          testing.TB
 }
@@ -107,6 +108,9 @@ func (r *recorder) Commit(_ context.Context, b Boundary) error {
 		if err := r.set.Add(b.GTID); err != nil {
 			return err
 		}
+	}
+	if r.onCommit != nil && !b.Idle {
+		r.onCommit(b)
 	}
 	if b.Idle && !r.idle {
 		return r.done()
@@ -265,6 +269,7 @@ var common = map[string]func(t *testing.T, s *testservers.MySQLServer){
 	"idle":               testIdle,
 	"create select":      testCreateSelect,
 	"labels":             testLabels,
+	"locate":             testLocate,
 	"large row":          testLargeRow,
 	"back-pressure":      testBackPressure,
 }

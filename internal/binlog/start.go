@@ -2,7 +2,9 @@ package binlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -13,24 +15,40 @@ import (
 // byGTID reports whether a position is found by its set on this server, rather than by file and offset.
 func byGTID(server source.Server, set *GTIDSet) bool { return server.GTIDMode && set != nil }
 
-// checkStart finds out before reading whether the server can go on at a position, so that the error can say what is
-// missing. The server's own refusal, should it come all the same, is understood too.
-func checkStart(ctx context.Context, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet) error {
+// CheckStart finds out whether a server can go on at a position, without reading its log from there. The error is a
+// *PositionError that says what is missing, and how it is cured, or tells what could not be asked.
+func CheckStart(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position) error {
+	var set *GTIDSet
+	if pos.GTIDSet != "" && server.GTIDMode {
+		var err error
+		if set, err = ParseGTIDSet(server.Flavor, pos.GTIDSet); err != nil {
+			return &PositionError{Pos: pos, Err: err, Hint: "give the GTID set as this server prints it"}
+		}
+	}
+	return checkStart(ctx, cfg, conn, server, pos, set)
+}
+
+// checkStart does it before reading, so that the error can say what is missing. The server's own refusal, should it come
+// all the same, is understood too.
+func checkStart(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet) error {
 	if !server.LogBin {
 		return &PositionError{Pos: pos, Err: ErrNoLog, Hint: "start the server with log_bin"}
 	}
+	same := pos.ServerUUID == "" || pos.ServerUUID == server.UUID
 	if byGTID(server, set) {
-		if server.Flavor == source.MariaDB {
-			return nil // the server compares by domain, which only it can do
+		if same && pos.File != "" {
+			if err := checkHistory(ctx, cfg, conn, server, pos); err != nil {
+				return err
+			}
 		}
-		return checkSet(ctx, conn, pos, set)
+		return checkSet(ctx, conn, server, pos, set)
 	}
 	if pos.File == "" {
 		return &PositionError{
 			Pos: pos, Err: ErrNoPlace, Hint: "give a position with file and offset, or, where the server has gtid_mode=ON, with a GTID set",
 		}
 	}
-	if pos.ServerUUID != "" && pos.ServerUUID != server.UUID {
+	if !same {
 		return &PositionError{
 			Pos: pos, Err: ErrOtherServer, Detail: fmt.Sprintf("it was taken on %s, this is %s", pos.ServerUUID, server.UUID),
 			Hint: "connect to that server, or load the tables again from this one's present position; with gtid_mode=ON on both it would be found",
@@ -40,7 +58,47 @@ func checkStart(ctx context.Context, conn *client.Conn, server source.Server, po
 	if err != nil {
 		return err
 	}
-	return checkFile(logs, pos)
+	if err := checkFile(logs, pos); err != nil {
+		return err
+	}
+	return checkBegan(ctx, cfg, server, pos)
+}
+
+// checkHistory finds out whether the server that a position with a GTID set was taken on is still in the same history:
+// after a reset, or a restore from a backup, transactions that never were read may have the numbers of those that were.
+// A file that is gone, with all newer ones there, says nothing.
+func checkHistory(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position) error {
+	logs, err := source.BinaryLogs(ctx, conn)
+	if err != nil {
+		return err
+	}
+	err = checkFile(logs, pos)
+	switch {
+	case err == nil:
+		return checkBegan(ctx, cfg, server, pos)
+	case errors.Is(err, ErrAhead) && baseName(pos.File) == baseName(logs[len(logs)-1].Name):
+		return err
+	}
+	return nil // the set decides
+}
+
+// baseName is a log file's name without its number, which begins anew when the server is told another name.
+func baseName(file string) string { return file[:max(0, strings.LastIndexByte(file, '.'))] }
+
+// checkBegan compares the file with the one that the position was taken in.
+func checkBegan(ctx context.Context, cfg source.Config, server source.Server, pos source.Position) error {
+	if pos.FileBegan == 0 {
+		return nil
+	}
+	head, err := ReadHead(ctx, cfg, server, pos.File)
+	if err != nil || head.Began == pos.FileBegan {
+		return err
+	}
+	at := func(sec int64) string { return time.Unix(sec, 0).UTC().Format(time.RFC3339) }
+	return &PositionError{
+		Pos: pos, Err: ErrOtherLog, Detail: fmt.Sprintf("the server began its %s at %s, the one that was read at %s", pos.File, at(head.Began), at(pos.FileBegan)),
+		Hint: hintOtherLog,
+	}
 }
 
 // checkFile compares a position with the list of log files.
@@ -68,34 +126,36 @@ func checkFile(logs []source.LogFile, pos source.Position) error {
 	return &PositionError{Pos: pos, Err: ErrPurged, Detail: detail, Hint: hintPurged}
 }
 
-// checkSet compares a position's GTID set with what MySQL has executed and purged. The log is ahead of gtid_executed by
-// the transactions that are being committed just now, so being ahead of it is only believed when it lasts.
-func checkSet(ctx context.Context, conn *client.Conn, pos source.Position, set *GTIDSet) error {
-	purged, err := source.GTIDPurged(ctx, conn)
+// checkSet compares a position's GTID set with what the server has executed and purged. A server is ahead in its log of
+// what it says it has executed by the transactions that are being committed just now, and a replica that has taken over
+// may still be applying what it has received, so that being behind is only believed when it lasts.
+func checkSet(ctx context.Context, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet) error {
+	purged, err := source.GTIDPurged(ctx, conn, server)
 	if err != nil {
 		return err
 	}
-	if ok, err := set.Contains(purged); err != nil {
+	lost, err := ParseGTIDSet(server.Flavor, purged)
+	if err != nil {
 		return err
-	} else if !ok {
-		return &PositionError{Pos: pos, Err: ErrPurged, Detail: "the server has purged " + purged, Hint: hintPurged}
+	}
+	if lost = lost.Minus(set); !lost.Empty() {
+		return &PositionError{Pos: pos, Err: ErrPurged, Detail: "these transactions are needed and purged: " + lost.String(), Hint: hintPurged}
 	}
 	for deadline := time.Now().Add(catchUpTimeout); ; {
-		text, err := source.GTIDExecuted(ctx, conn)
+		text, err := source.GTIDExecuted(ctx, conn, server)
 		if err != nil {
 			return err
 		}
-		executed, err := ParseGTIDSet(source.MySQL, text)
+		executed, err := ParseGTIDSet(server.Flavor, text)
 		if err != nil {
 			return err
 		}
-		if ok, err := executed.Contains(set.String()); err != nil {
-			return err
-		} else if ok {
+		errant := set.Minus(executed)
+		if errant.Empty() {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return &PositionError{Pos: pos, Err: ErrAhead, Detail: "the server has executed " + text, Hint: hintAhead}
+			return &PositionError{Pos: pos, Err: ErrAhead, Detail: "these transactions were read and are not on this server: " + errant.String(), Hint: hintAhead}
 		}
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
 			return err

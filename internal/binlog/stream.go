@@ -203,6 +203,7 @@ func (s *stream) format(e *event) error {
 		return fmt.Errorf("%w: the log file ended within the transaction that began at %d", ErrCorrupt, s.tx.id&0xffffffff)
 	}
 	head := e.body[:len(e.body)-tail]
+	s.cursor.began = int64(e.time)
 	s.checksum = e.body[len(head)] == byte(replication.BINLOG_CHECKSUM_ALG_CRC32)
 	s.tx.reset()
 	s.tables.forget()
@@ -229,6 +230,9 @@ func (s *stream) rotate(ctx context.Context, e *event) error {
 		s.skipTo = 0
 	}
 	s.cursor = cursor{file: string(r.NextLogName), number: number, end: offset}
+	if p := &s.progress.boundary; p.File == s.cursor.file {
+		s.cursor.began = p.FileBegan // the format description that says so is still to come
+	}
 	return s.idle(ctx, s.cursor.end)
 }
 
@@ -267,11 +271,11 @@ func (s *stream) idle(ctx context.Context, offset uint64) error {
 	if s.tx.open || s.tx.resumed.events > 0 || at.Before(*p) {
 		return nil
 	}
-	b := Boundary{File: at.File, Offset: at.Offset, Time: time.Now(), Idle: true}
+	b := Boundary{File: at.File, Offset: at.Offset, FileBegan: s.cursor.began, Time: time.Now(), Idle: true}
 	if err := handled(s.h.Commit(ctx, b)); err != nil {
 		return err
 	}
-	p.File, p.Offset = at.File, at.Offset
+	p.File, p.Offset, p.FileBegan = at.File, at.Offset, s.cursor.began
 	s.progress.moved = true
 	s.gauges()
 	return nil

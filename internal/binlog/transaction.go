@@ -20,6 +20,7 @@ type transaction struct {
 	time     time.Time // commit time if the log says, else when its first statement began
 	exact    bool      // time is the commit time, in microseconds
 	id       uint64    // file number << 32 + offset of BEGIN
+	first    uint64    // offset of the event that stands in front of it
 	begun    bool      // Handler.Begin was called
 	events   int       // rows events of selected tables that were dealt with: handed over, or passed over
 	resumed  part      // what an earlier connection handed over of the transaction that comes first
@@ -36,7 +37,7 @@ func (s *stream) start(e *event, gtid string) {
 		s.r.retries.apply(s.tables)
 	}
 	s.tx.open, s.tx.gtid, s.tx.time = true, gtid, eventTime(e)
-	s.tx.id = s.cursor.number<<32 + e.start
+	s.tx.id, s.tx.first = s.cursor.number<<32+e.start, e.start
 }
 
 func eventTime(e *event) time.Time { return time.Unix(int64(e.time), 0).UTC() }
@@ -127,7 +128,7 @@ func (s *stream) commit(ctx context.Context, e *event) error {
 
 // boundary announces the end of a transaction and makes it the place to start again from.
 func (s *stream) boundary(ctx context.Context, e *event) error {
-	b := Boundary{File: s.cursor.file, Offset: e.end, GTID: s.tx.gtid, Time: s.tx.time}
+	b := Boundary{File: s.cursor.file, Offset: e.end, FileBegan: s.cursor.began, GTID: s.tx.gtid, Time: s.tx.time}
 	if !s.tx.exact {
 		b.Time = eventTime(e)
 	}
@@ -140,7 +141,7 @@ func (s *stream) boundary(ctx context.Context, e *event) error {
 			return err
 		}
 	}
-	p.boundary.File, p.boundary.Offset = b.File, b.Offset
+	p.boundary.File, p.boundary.Offset, p.boundary.FileBegan = b.File, b.Offset, b.FileBegan
 	p.moved = true
 	s.tx = transaction{}
 	s.tables.forget()

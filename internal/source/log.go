@@ -86,17 +86,24 @@ func BinaryLogs(ctx context.Context, conn *client.Conn) ([]LogFile, error) {
 	return logs, nil
 }
 
-// GTIDExecuted and GTIDPurged are what MySQL has executed, and of that, what its binary log no longer holds.
-func GTIDExecuted(ctx context.Context, conn *client.Conn) (string, error) {
-	return gtidVariable(ctx, conn, "gtid_executed")
+// GTIDExecuted is every transaction that the server can serve or has purged. On MariaDB it is the last one of each
+// domain, in its own log or applied as a replica.
+func GTIDExecuted(ctx context.Context, conn *client.Conn, s Server) (string, error) {
+	if s.Flavor == MariaDB {
+		return gtids(ctx, conn, "CONCAT_WS(',', NULLIF(@@GLOBAL.gtid_binlog_pos, ''), NULLIF(@@GLOBAL.gtid_slave_pos, ''))")
+	}
+	return gtids(ctx, conn, "@@GLOBAL.gtid_executed")
 }
 
-// GTIDPurged is described at GTIDExecuted.
-func GTIDPurged(ctx context.Context, conn *client.Conn) (string, error) {
-	return gtidVariable(ctx, conn, "gtid_purged")
+// GTIDPurged is what of that the binary log no longer holds. MariaDB does not tell: it is "" there.
+func GTIDPurged(ctx context.Context, conn *client.Conn, s Server) (string, error) {
+	if s.Flavor == MariaDB {
+		return "", nil
+	}
+	return gtids(ctx, conn, "@@GLOBAL.gtid_purged")
 }
 
-func gtidVariable(ctx context.Context, conn *client.Conn, name string) (string, error) {
-	set, err := value(ctx, conn, "SELECT @@GLOBAL."+name)
+func gtids(ctx context.Context, conn *client.Conn, what string) (string, error) {
+	set, err := value(ctx, conn, "SELECT "+what)
 	return strings.ReplaceAll(set, "\n", ""), err
 }

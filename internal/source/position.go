@@ -14,6 +14,10 @@ type Position struct {
 	Offset     uint64 `json:"offset"`
 	GTIDSet    string `json:"gtid_set,omitempty"`
 	ServerUUID string `json:"server_uuid,omitempty"`
+
+	// FileBegan is when the server began File, in Unix seconds; 0 if that is not known. With it a file can be told from one
+	// that got the same name after the server was reset or restored.
+	FileBegan int64 `json:"file_began,omitempty"`
 }
 
 // String is the position as operators write it: file:offset, followed by the GTID set if there is one. Where the place is
