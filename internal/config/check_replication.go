@@ -18,9 +18,6 @@ func (c *checker) replication() {
 	if r.CDCStart.IsSet() && r.MigrationType != CDC {
 		c.fault("replication.cdc_start_position", "contradicts migration_type: "+string(r.MigrationType), "write migration_type: cdc, or remove the position: a load decides itself where its changes begin")
 	}
-	if !r.CDCStart.Time.IsZero() {
-		c.fault("replication.cdc_start_position", "is a time, which is not available yet", "write file:offset (mysql-bin.000024:373), a GTID set, or a DMS checkpoint")
-	}
 	if r.CDCStop.IsSet() && r.MigrationType == FullLoad {
 		c.fault("replication.cdc_stop_position", "contradicts migration_type: full-load, which ends by itself", "remove it, or choose another migration_type")
 	}

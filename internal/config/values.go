@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 )
 
 // Destination is where objects go: a bucket or a folder. One of the two is set.
@@ -101,7 +103,7 @@ func (f *StartFrom) UnmarshalText(text []byte) error {
 		*f = StartFrom{Kind: StartKind(s)}
 		return nil
 	}
-	t, err := parseTime(string(text))
+	t, err := binlog.ParseTime(string(text))
 	if err != nil {
 		return errors.New("is no place to start from: use TRIM_HORIZON, LATEST or a time such as 2026-11-23T08:00:00Z")
 	}
@@ -128,14 +130,4 @@ func (z *TimeZone) UnmarshalText(text []byte) error {
 	}
 	z.Location = l
 	return nil
-}
-
-// parseTime reads a time with a zone, or one without it as UTC, as DMS does.
-func parseTime(s string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, time.UTC); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is not a time: write 2026-11-23T08:00:00Z", s)
 }

@@ -85,7 +85,8 @@ type txState struct {
 // changeAt is the coordinate of an emitted change.
 type changeAt struct {
 	Place record.Place
-	Half  uint8 // 1: the insert of a delete and insert pair; see record.Position
+	Half  uint8  // 1: the insert of a delete and insert pair; see record.Position
+	GTID  string // of its transaction
 }
 
 // positionWaiter is somebody who waits for the stream to reach a position.
@@ -160,7 +161,7 @@ func (e *emitter) rows(ctx context.Context, id tableID, rows *binlog.Rows) error
 	}
 	e.metrics.read(e.tx.tx.CommitTime)
 	for rows.Next() {
-		c.at = changeAt{Place: rows.Place}
+		c.at = changeAt{Place: rows.Place, GTID: e.tx.tx.GTID}
 		e.tx.end = max(e.tx.end, rows.Place.EventEnd)
 		if err := e.row(ctx, &c, rows); err != nil {
 			return fmt.Errorf("emit a change of table %s at %s:%d row %d: %w",
@@ -279,10 +280,10 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	}
 	if !b.Idle {
 		e.tx = txState{}
-		e.skip.end()
+		e.skip.end(b.GTID)
 	}
 	if !b.Idle || !e.skip.active { // what a former process did of the next transaction counts behind the last boundary
-		e.tracker.Boundary(boundary{file: b.File, offset: b.Offset, gtid: gtid, prevTx: e.prevTx, prevRec: e.prevRec})
+		e.tracker.Boundary(boundary{file: b.File, offset: b.Offset, began: b.FileBegan, gtid: gtid, prevTx: e.prevTx, prevRec: e.prevRec})
 	}
 	e.metrics.boundary(b)
 	e.reached()

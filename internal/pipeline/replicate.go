@@ -190,32 +190,18 @@ func (r *Replicate) begin(ctx context.Context, conn *client.Conn, s *session) (s
 	if !d.Position.IsZero() {
 		return r.resume(ctx, s)
 	}
-	from, err := r.firstPosition(ctx, conn, s.server)
+	from, err := r.firstPosition(ctx, conn, s)
 	if err != nil {
 		return skipRule{}, err
 	}
 	d.Position, d.Epoch = from, d.Term
 	s.from = from
 	r.cfg.Log.Info("starting", "position", from.String(), "migration_type", r.cfg.Migration)
-	return skipRule{}, s.state.save(ctx)
-}
-
-func (r *Replicate) firstPosition(ctx context.Context, conn *client.Conn, server source.Server) (source.Position, error) {
-	if r.cfg.Start != "" && r.cfg.Migration == CDC {
-		from, err := ParseStartPosition(r.cfg.Start, server.Flavor)
-		from.ServerUUID = server.UUID
-		return from, err
+	skip, err := d.skip(true)
+	if err != nil {
+		return skip, err
 	}
-	if r.cfg.Migration == FullLoad && !server.LogBin {
-		return source.Position{ServerUUID: server.UUID}, nil
-	}
-	from, err := source.CurrentPosition(ctx, conn, server)
-	if server.Flavor == source.MySQL && from.GTIDSet != "" {
-		// The log's end is ahead of the set by the commits under way, and those are still to be emitted. The stream tells
-		// the place when it begins.
-		from.File, from.Offset = "", 0
-	}
-	return from, err
+	return skip, s.state.save(ctx)
 }
 
 // resume goes on from the saved position. On another server only the GTID set still means something: the coordinates
@@ -239,10 +225,11 @@ func (r *Replicate) resume(ctx context.Context, s *session) (skipRule, error) {
 			Hint:   "without GTIDs a failover cannot be followed: point source.host at the old server, or load anew with an empty checkpoint.store",
 		}
 	}
-	s.from.File, s.from.Offset, s.from.ServerUUID = "", 0, s.server.UUID
-	d.Epoch, d.Position.ServerUUID = d.Term, s.server.UUID
-	r.cfg.Log.Warn("the source is another server than before; going on by GTID", "gtid_set", s.from.GTIDSet, "was", d.Position.ServerUUID, "is", s.server.UUID)
-	return skip, nil
+	r.cfg.Log.Warn("the source is another server than before; going on by GTID",
+		"gtid_set", s.from.GTIDSet, "was", d.Position.ServerUUID, "is", s.server.UUID)
+	s.from = source.Position{GTIDSet: s.from.GTIDSet, ServerUUID: s.server.UUID}
+	d.changeServer(s.from)
+	return skip, s.state.save(ctx)
 }
 
 // plan finds the selected tables and what of them is to load.
@@ -294,7 +281,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 			return fmt.Errorf("saved position: %w", err)
 		}
 	}
-	start := boundary{prevTx: d.PrevTx, prevRec: d.PrevRec, file: s.from.File, offset: s.from.Offset}
+	start := boundary{prevTx: d.PrevTx, prevRec: d.PrevRec, file: s.from.File, offset: s.from.Offset, began: s.from.FileBegan}
 	if gtids != nil {
 		start.gtids, _ = binlog.ParseGTIDSet(s.server.Flavor, s.from.GTIDSet)
 	}
@@ -341,8 +328,9 @@ func (s *session) resumeTracker(skip skipRule) {
 	if !skip.active {
 		return
 	}
-	var at changeAt
+	at := changeAt{GTID: skip.gtid}
 	if through := s.state.doc.Through; skip.through != nil {
+		at.GTID = through.GTID
 		at.Place = record.Place{File: through.File, EventStart: through.EventStart, Row: through.Row}
 		at.Half = through.Half
 	}

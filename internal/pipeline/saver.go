@@ -18,6 +18,7 @@ import (
 type boundary struct {
 	file    string
 	offset  uint64
+	began   int64           // when the server began the file
 	gtid    string          // of the one transaction that ended here
 	gtids   *binlog.GTIDSet // of all transactions, where several boundaries were folded into one
 	prevTx  uint64
@@ -35,7 +36,7 @@ func (b boundary) Clone() boundary {
 // foldBoundary gives the tracker's way to make one boundary of two that follow each other.
 func foldBoundary(flavor source.Flavor) func(acc *boundary, next boundary) {
 	return func(acc *boundary, next boundary) {
-		acc.file, acc.offset = next.file, next.offset
+		acc.file, acc.offset, acc.began = next.file, next.offset, next.began
 		acc.prevTx, acc.prevRec = next.prevTx, next.prevRec
 		if next.gtid == "" && next.gtids == nil {
 			return
@@ -151,15 +152,15 @@ func (s *saver) write(ctx context.Context) error {
 	d := &s.state.doc
 	d.Tables, d.Started = tables, s.started.Load()
 	if f.Boundary.file != "" {
-		d.Position.File, d.Position.Offset = f.Boundary.file, f.Boundary.offset
+		d.Position.File, d.Position.Offset, d.Position.FileBegan = f.Boundary.file, f.Boundary.offset, f.Boundary.began
 		d.PrevTx, d.PrevRec = f.Boundary.prevTx, f.Boundary.prevRec
 	}
 	if g := f.Boundary.gtids; g != nil {
 		d.Position.GTIDSet = g.String()
 	}
 	d.Done, d.Through = f.Done, nil
-	if p := f.DonePlace; f.Done > 0 && p.Place.File != "" { // it has none behind a change of server
-		d.Through = &throughDoc{File: p.Place.File, EventStart: p.Place.EventStart, Row: p.Place.Row, Half: p.Half}
+	if p := f.DonePlace; f.Done > 0 && (p.Place.File != "" || p.GTID != "") { // no file behind a change of server
+		d.Through = &throughDoc{File: p.Place.File, EventStart: p.Place.EventStart, Row: p.Place.Row, Half: p.Half, GTID: p.GTID}
 	}
 	if err := s.state.save(ctx); err != nil {
 		return err

@@ -1,76 +1,120 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
+
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 // errStopPosition ends a run that reached its stop position.
 var errStopPosition = errors.New("the stop position is reached")
 
-var (
-	fileOffset = regexp.MustCompile(`^([^:\s]+\.\d+):(\d+)$`)
-	// A DMS checkpoint: its third field is a stream position, <file>:<start>:<row>:<end>:<transaction id>:….
-	dmsCheckpoint = regexp.MustCompile(`^checkpoint:V\d+#\d+#([^:#$]+\.\d+):(\d+):(-?\d+):(\d+):[^#]*#`)
-)
-
-// ParseStartPosition reads cdc_start_position: file:offset, a GTID set of the server's flavor, or a DMS checkpoint
-// taken at a commit.
-func ParseStartPosition(text string, flavor source.Flavor) (source.Position, error) {
-	text = strings.TrimSpace(text)
-	if m := dmsCheckpoint.FindStringSubmatch(text); m != nil {
-		if m[3] != "-1" {
-			return source.Position{}, fmt.Errorf("start position %q was taken inside a transaction; stop the DMS task first, its checkpoint then stands at a commit (row index -1)", text)
-		}
-		return binlogPosition(m[1], m[4])
-	}
-	if strings.HasPrefix(text, "checkpoint:") {
-		return source.Position{}, fmt.Errorf("start position %q is not a checkpoint as DMS prints it (checkpoint:V1#27#mysql-bin.000024:…); abbreviated file names ($.000024) must be written out", text)
-	}
-	if m := fileOffset.FindStringSubmatch(text); m != nil {
-		return binlogPosition(m[1], m[2])
-	}
-	set, err := binlog.ParseGTIDSet(flavor, text)
-	if err != nil {
-		return source.Position{}, fmt.Errorf("start position %q is neither file:offset, nor a DMS checkpoint, nor a GTID set of %s: %w", text, flavor, err)
-	}
-	return source.Position{GTIDSet: set.String()}, nil
-}
-
-func binlogPosition(file, offset string) (source.Position, error) {
-	n, err := strconv.ParseUint(offset, 10, 64)
-	if err != nil {
-		return source.Position{}, fmt.Errorf("start position: offset %s: %w", offset, err)
-	}
-	return source.Position{File: file, Offset: max(n, 4)}, nil // a log's first event stands at 4
-}
-
 // stopRule is cdc_stop_position: the first transaction that is later is not read.
 type stopRule struct{ after time.Time }
 
-// ParseStopPosition reads server_time:2018-02-09T12:12:12 or commit_time:…, in UTC.
-func ParseStopPosition(text string) (time.Time, error) {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return time.Time{}, nil
-	}
-	kind, at, ok := strings.Cut(text, ":")
-	if !ok || kind != "server_time" && kind != "commit_time" {
-		return time.Time{}, fmt.Errorf("stop position %q must be server_time:2006-01-02T15:04:05 or commit_time:2006-01-02T15:04:05 (UTC)", text)
-	}
-	t, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(strings.TrimSpace(at), "Z"))
-	if err != nil {
-		return time.Time{}, fmt.Errorf("stop position %q: the time must look like 2006-01-02T15:04:05, in UTC", text)
-	}
-	return t, nil
-}
-
 // before says whether t lies behind the stop position.
 func (s stopRule) before(t time.Time) bool { return !s.after.IsZero() && t.After(s.after) }
+
+// firstPosition is where a task begins that has saved nothing yet.
+func (r *Replicate) firstPosition(ctx context.Context, conn *client.Conn, s *session) (source.Position, error) {
+	if r.cfg.Start != "" && r.cfg.Migration == CDC {
+		return r.startPosition(ctx, conn, s)
+	}
+	if r.cfg.Migration == FullLoad && !s.server.LogBin {
+		return source.Position{ServerUUID: s.server.UUID}, nil
+	}
+	from, err := source.CurrentPosition(ctx, conn, s.server)
+	if s.server.Flavor == source.MySQL && from.GTIDSet != "" {
+		// The log's end is ahead of the set by the commits under way, and those are still to be emitted. The stream tells
+		// the place when it begins.
+		from.File, from.Offset = "", 0
+	}
+	return from, err
+}
+
+// startPosition finds cdc_start_position on the server. Of the transaction that a DMS checkpoint was taken in, it notes
+// in the document what DMS has done.
+func (r *Replicate) startPosition(ctx context.Context, conn *client.Conn, s *session) (source.Position, error) {
+	start, err := binlog.ParseStart(r.cfg.Start)
+	if err != nil {
+		return source.Position{}, fmt.Errorf("start position %q %w", r.cfg.Start, err)
+	}
+	from, err := binlog.Locate(ctx, r.cfg.Source, conn, s.server, start)
+	if err == nil && start.Inside != nil {
+		err = r.doneByDMS(ctx, s, from, *start.Inside)
+	}
+	if err != nil && ctx.Err() == nil && binlog.Passing(err) {
+		err = &restartError{err}
+	}
+	return from, err
+}
+
+// doneByDMS counts the selected changes of the transaction behind from that a DMS checkpoint covers.
+func (r *Replicate) doneByDMS(ctx context.Context, s *session, from source.Position, in binlog.Inside) error {
+	count := &doneCounter{in: in}
+	reader := binlog.New(binlog.Config{
+		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: count,
+		Selected: s.rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log,
+	})
+	if err := reader.Run(ctx, from); !errors.Is(err, errCounted) {
+		return fmt.Errorf("find out what DMS has done of the transaction behind %s:%d: %w", from.File, from.Offset, err)
+	}
+	s.state.doc.Done = count.done
+	if count.done > 0 {
+		s.state.doc.Through = &throughDoc{File: from.File, EventStart: in.EventStart, Row: in.Row, Half: 1, GTID: count.gtid}
+	}
+	r.cfg.Log.Info("the DMS checkpoint was taken inside a transaction: the changes that it covers are left out",
+		"file", from.File, "offset", from.Offset, "changes", count.done)
+	return nil
+}
+
+var errCounted = errors.New("counted")
+
+// doneCounter is a binlog.Handler that counts the changes of the first transaction up to a place.
+type doneCounter struct {
+	in   binlog.Inside
+	gtid string
+	done uint64
+}
+
+// Begin implements binlog.Handler.
+func (c *doneCounter) Begin(_ context.Context, tx *record.Transaction) error {
+	c.gtid = tx.GTID
+	return nil
+}
+
+// Rows implements binlog.Handler.
+func (c *doneCounter) Rows(_ context.Context, rows *binlog.Rows) error {
+	for rows.Next() {
+		p := rows.Place
+		if p.EventStart > c.in.EventStart || p.EventStart == c.in.EventStart && p.Row > c.in.Row {
+			return errCounted
+		}
+		c.done++
+		if rows.Op == record.Update && keyChanged(rows.Table, rows.Before, rows.After) {
+			c.done++ // it leaves as two changes
+		}
+	}
+	return rows.Err()
+}
+
+// Commit implements binlog.Handler.
+func (c *doneCounter) Commit(_ context.Context, b binlog.Boundary) error {
+	if b.Idle {
+		return nil
+	}
+	return errCounted
+}
+
+// Schema implements binlog.Handler.
+func (c *doneCounter) Schema(context.Context, binlog.SchemaChange) error { return nil }
+
+// TableFailed implements binlog.Handler. The pipeline meets the fault again and deals with it.
+func (c *doneCounter) TableFailed(context.Context, *binlog.TableError) error { return nil }

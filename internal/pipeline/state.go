@@ -35,12 +35,13 @@ type replicateDoc struct {
 }
 
 // throughDoc is the coordinate of the last of the Done changes. Unlike their number it does not depend on which tables
-// are selected; unlike it, their number holds on another server.
+// are selected; unlike it, their number and the GTID of their transaction hold on another server.
 type throughDoc struct {
 	File       string `json:"file"`
 	EventStart uint64 `json:"event_start"`
 	Row        uint32 `json:"row"`
 	Half       uint8  `json:"half,omitempty"`
+	GTID       string `json:"gtid,omitempty"` // of its transaction, which is how another server's log is searched for it
 }
 
 // stateFile is the saved document and the right to replace it.
@@ -93,20 +94,34 @@ func (s *stateFile) save(ctx context.Context) error {
 	return nil
 }
 
+// changeServer notes that the position is now to be found on another server. Coordinates of the old one mean nothing
+// there; what is done of a transaction is known by its GTID.
+func (d *replicateDoc) changeServer(at source.Position) {
+	d.Epoch, d.Position = d.Term, at
+	if d.Through != nil {
+		d.Through = &throughDoc{GTID: d.Through.GTID}
+	}
+}
+
 // skipRule says which changes behind the start position a former process has seen acknowledged. They all belong to
-// the first transaction.
+// one transaction: the first one on the server that the position was taken on. Another server may have logged others
+// in front of it.
 type skipRule struct {
 	active  bool
 	through *record.Position // on the server that gave the coordinates
-	count   uint64           // on another one
+	gtid    string           // on another one: their transaction, "" for the first,
+	count   uint64           // and their number
 }
 
 func (d *replicateDoc) skip(sameServer bool) (skipRule, error) {
 	if d.Done == 0 {
 		return skipRule{}, nil
 	}
-	if !sameServer || d.Through == nil {
+	if d.Through == nil {
 		return skipRule{active: true, count: d.Done}, nil
+	}
+	if !sameServer || d.Through.File == "" {
+		return skipRule{active: true, gtid: d.Through.GTID, count: d.Done}, nil
 	}
 	number, err := record.FileNumber(d.Through.File)
 	if err != nil {
@@ -126,15 +141,19 @@ func (s *skipRule) done(at changeAt) bool {
 		p, err := at.position()
 		return err == nil && p.Compare(*s.through) <= 0
 	}
-	if s.count == 0 {
+	if s.count == 0 || s.gtid != "" && s.gtid != at.GTID {
 		return false
 	}
 	s.count--
 	return true
 }
 
-// end is called behind the first transaction.
-func (s *skipRule) end() { s.active = false }
+// end is called behind every transaction with its GTID.
+func (s *skipRule) end(gtid string) {
+	if s.gtid == "" || s.gtid == gtid {
+		s.active = false
+	}
+}
 
 func (a changeAt) position() (record.Position, error) {
 	number, err := record.FileNumber(a.Place.File)

@@ -23,9 +23,11 @@ func fullDoc() replicateDoc {
 		Version: replicateVersion, Task: "tickets", Term: 1795444223, Epoch: 1795444206,
 		Position: source.Position{
 			File: "binlog.000042", Offset: 7301, GTIDSet: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5",
-			ServerUUID: "3e11fa47-71ca-11e1-9e33-c80aa9429562",
+			ServerUUID: "3e11fa47-71ca-11e1-9e33-c80aa9429562", FileBegan: 1795444100,
 		},
-		Done: 3, Through: &throughDoc{File: "binlog.000042", EventStart: 7433, Row: 2, Half: 1},
+		Done: 3, Through: &throughDoc{
+			File: "binlog.000042", EventStart: 7433, Row: 2, Half: 1, GTID: "3e11fa47-71ca-11e1-9e33-c80aa9429562:6",
+		},
 		PrevTx: 180388633600, PrevRec: 4,
 		Tables: []tableDoc{
 			{Schema: "shop", Table: "seat_price", State: StateFullLoad, After: []string{"_utf8mb4 x'76656e7565'", "17"}, AfterKey: []string{"venue", "seat"}, Rows: 25000},
@@ -110,16 +112,36 @@ func TestSkipRule(t *testing.T) {
 			t.Errorf("%+v: done %v, want %v", c.at, got, c.done)
 		}
 	}
-	same.end()
+	same.end("any")
 	if same.done(at("binlog.000042", 7400, 0, 0)) {
 		t.Error("skips behind the transaction")
 	}
 
-	other, err := doc.skip(false)
-	must(t, err)
-	for i := range 5 {
-		if got := other.done(at("log.000001", 100, uint32(i), 0)); got != (i < 3) {
-			t.Errorf("change %d on another server: done %v", i, got)
+	// Another server may have logged other transactions in front of it.
+	doc.changeServer(source.Position{GTIDSet: doc.Position.GTIDSet, ServerUUID: "other"})
+	if doc.Epoch != doc.Term || doc.Position.File != "" || doc.Through.File != "" {
+		t.Errorf("behind a change of server: %+v, %+v", doc, doc.Through)
+	}
+	for _, sameServer := range []bool{false, true} { // true: the process that was the first to meet it saved, and died
+		other, err := doc.skip(sameServer)
+		must(t, err)
+		for i := range 5 {
+			foreign := at("log.000001", 100, uint32(i), 0)
+			foreign.GTID = "4e11fa47-71ca-11e1-9e33-c80aa9429562:1"
+			if other.done(foreign) {
+				t.Error("a change of another transaction is left out")
+			}
+		}
+		other.end("4e11fa47-71ca-11e1-9e33-c80aa9429562:1")
+		for i := range 5 {
+			own := at("log.000001", 200, uint32(i), 0)
+			own.GTID = doc.Through.GTID
+			if got := other.done(own); got != (i < 3) {
+				t.Errorf("change %d on another server: done %v", i, got)
+			}
+		}
+		if other.end(doc.Through.GTID); other.active {
+			t.Error("skips behind the transaction")
 		}
 	}
 }
