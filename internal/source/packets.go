@@ -23,6 +23,7 @@ const (
 type Packets struct {
 	r          io.Reader
 	timeout    func() error // called before every read
+	large      func(int) error
 	buf        []byte
 	start, end int // what of buf has been read from r but not handed out
 	big        []byte
@@ -59,6 +60,10 @@ func (p *Packets) SetTimeout(d time.Duration) {
 	}
 }
 
+// BeforeLarge makes f be called with the size, as far as it is known, of a packet that does not fit the buffer, before more
+// memory is taken for it. It may wait; its error ends the reading.
+func (p *Packets) BeforeLarge(f func(size int) error) { p.large = f }
+
 // read fills b with what the connection has.
 func (p *Packets) read(b []byte) (int, error) {
 	if p.timeout != nil {
@@ -89,6 +94,11 @@ func (p *Packets) Next() ([]byte, error) {
 	}
 	p.big = p.big[:0]
 	for {
+		if p.large != nil {
+			if err := p.large(len(p.big) + n); err != nil {
+				return nil, err
+			}
+		}
 		if err := p.appendBig(n); err != nil {
 			return nil, unexpected(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 )
@@ -44,6 +45,37 @@ func TestPacketsOfEverySize(t *testing.T) {
 		if cap(p.big) > packetKeep {
 			t.Errorf("%d bytes are kept", cap(p.big))
 		}
+	}
+}
+
+func TestLargePacketsAreAnnounced(t *testing.T) {
+	size := 2*maxPacketPiece + 7
+	data := wire(0, make([]byte, packetBuffer), make([]byte, packetBuffer+1), make([]byte, size))
+	p := newPackets(bytes.NewReader(data), 0)
+	var got []int
+	p.BeforeLarge(func(size int) error {
+		if len(p.big) >= size {
+			t.Errorf("%d bytes were taken before they were announced", len(p.big))
+		}
+		got = append(got, size)
+		return nil
+	})
+	for range 3 {
+		if _, err := p.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int{packetBuffer + 1, maxPacketPiece, 2 * maxPacketPiece, size}; !slices.Equal(got, want) {
+		t.Errorf("announced %v, want %v", got, want)
+	}
+	p = newPackets(bytes.NewReader(data), 0)
+	no := errors.New("no")
+	p.BeforeLarge(func(int) error { return no })
+	if _, err := p.Next(); err != nil {
+		t.Errorf("a packet that fits: %v", err)
+	}
+	if _, err := p.Next(); !errors.Is(err, no) {
+		t.Errorf("a refused packet gives %v", err)
 	}
 }
 

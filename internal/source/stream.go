@@ -12,7 +12,13 @@ import (
 // StreamText runs a SELECT and calls fn for each row as it arrives. The values are the server's own text, nil for NULL;
 // the row and its values are overwritten by the next. The connection is closed when ctx ends or fn fails, since the rest of
 // the result would still be in the way. Errors are *Error, except those of fn, which come back as they are.
-func StreamText(ctx context.Context, conn *client.Conn, query string, fn func(row [][]byte) error) (err error) {
+func StreamText(ctx context.Context, conn *client.Conn, query string, fn func(row [][]byte) error) error {
+	return StreamRows(ctx, conn, query, nil, fn)
+}
+
+// StreamRows is StreamText with a say in how much memory a row may take: large is called as Packets.BeforeLarge says. Its
+// error, too, comes back as it is.
+func StreamRows(ctx context.Context, conn *client.Conn, query string, large func(size int) error, fn func(row [][]byte) error) (err error) {
 	stop := closeOnDone(ctx, conn)
 	var stopped error
 	defer func() {
@@ -36,6 +42,12 @@ func StreamText(ctx context.Context, conn *client.Conn, query string, fn func(ro
 	p, err := Send(conn, mysql.COM_QUERY, []byte(query))
 	if err != nil {
 		return err
+	}
+	if large != nil {
+		p.BeforeLarge(func(size int) error {
+			stopped = large(size)
+			return stopped
+		})
 	}
 	columns, err := resultHead(p)
 	if err != nil {

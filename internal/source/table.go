@@ -63,13 +63,15 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 	if head[0][0] == "VIEW" {
 		return t, nil
 	}
-	keys, err := texts(ctx, conn, "SHOW KEYS FROM "+schema.QuoteIdent(schemaName)+"."+schema.QuoteIdent(name))
+	lines, err := showKeys(ctx, conn, schemaName, name)
 	if err != nil {
 		return nil, err
 	}
-	if t.Key, t.KeyKind, err = chooseKey(t.Columns, keys); err != nil {
+	key, kind, err := chooseKey(t.Columns, lines)
+	if err != nil {
 		return nil, &Error{Step: step, Err: err}
 	}
+	t.Key, t.KeyKind = key.columns(), kind
 	return t, nil
 }
 
@@ -85,41 +87,4 @@ func column(line []string) (schema.Column, error) {
 	c.Generated = c.Virtual || strings.Contains(extra, "STORED GENERATED") || strings.Contains(extra, "PERSISTENT")
 	c.Invisible = strings.Contains(extra, "INVISIBLE")
 	return c, nil
-}
-
-// Columns of SHOW KEYS, the same on every server.
-const (
-	keyNonUnique = 1
-	keyName      = 2
-	keyColumn    = 4
-	keyNull      = 9
-	keyFields    = 10
-)
-
-// chooseKey picks the key from the lines of SHOW KEYS, which come in the server's order of keys and of columns in a key.
-func chooseKey(columns []schema.Column, lines [][]string) ([]int, schema.KeyKind, error) {
-	index := make(map[string]int, len(columns))
-	for i, c := range columns {
-		index[strings.ToLower(c.Name)] = i
-	}
-	for at := 0; at < len(lines); {
-		if len(lines[at]) < keyFields {
-			return nil, schema.NoKey, fmt.Errorf("SHOW KEYS has %d columns", len(lines[at]))
-		}
-		name, fits := lines[at][keyName], true
-		var key []int
-		for ; at < len(lines) && lines[at][keyName] == name; at++ {
-			l := lines[at]
-			i, known := index[strings.ToLower(l[keyColumn])] // the key of an expression names no column
-			fits = fits && known && l[keyNonUnique] == "0" && l[keyNull] != "YES"
-			key = append(key, i)
-		}
-		switch {
-		case fits && name == "PRIMARY":
-			return key, schema.PrimaryKey, nil
-		case fits:
-			return key, schema.UniqueKey, nil
-		}
-	}
-	return nil, schema.NoKey, nil
 }
