@@ -1,6 +1,7 @@
 package dbserver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -72,7 +73,12 @@ func initialize(ctx context.Context, p Program, dir string) error {
 	}
 	defer os.RemoveAll(tmp)
 	var cmd *exec.Cmd
-	if p.Flavor == MariaDB {
+	switch {
+	case p.Flavor == MariaDB && p.baseDir != "":
+		if cmd, err = bootstrap(ctx, p, dir); err != nil {
+			return err
+		}
+	case p.Flavor == MariaDB:
 		install, err := installDB(p)
 		if err != nil {
 			return err
@@ -81,7 +87,7 @@ func initialize(ctx context.Context, p Program, dir string) error {
 			"--no-defaults", "--datadir=" + dir, "--skip-test-db", "--auth-root-authentication-method=normal",
 			"--innodb-use-native-aio=OFF", "--innodb-log-file-size=16M",
 		}, asUser()...)...)
-	} else {
+	default:
 		flags := []string{
 			"--no-defaults", "--initialize-insecure", "--datadir=" + dir, "--innodb-use-native-aio=OFF",
 			"--loose-innodb-redo-log-capacity=32M", "--innodb-autoextend-increment=4",
@@ -96,6 +102,28 @@ func initialize(ctx context.Context, p Program, dir string) error {
 		return fmt.Errorf("initialise a %s %s data directory in %s: %w\n%s", p.Flavor, p.Version, dir, err, out)
 	}
 	return nil
+}
+
+// bootstrap has an unpacked MariaDB make its system tables itself: mariadb-install-db, which would do the same, knows
+// nothing of a dynamic loader of its own.
+func bootstrap(ctx context.Context, p Program, dir string) (*exec.Cmd, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("initialise a data directory: %w", err)
+	}
+	input := []io.Reader{strings.NewReader("CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket = NULL;\n")}
+	for _, name := range []string{"system_tables", "performance_tables", "system_tables_data"} {
+		text, err := os.ReadFile(filepath.Join(p.baseDir, "share", "mariadb", "mariadb_"+name+".sql"))
+		if err != nil {
+			return nil, fmt.Errorf("initialise a data directory: %w", err)
+		}
+		input = append(input, bytes.NewReader(text))
+	}
+	cmd := exec.CommandContext(ctx, p.Path, p.args(append([]string{
+		"--no-defaults", "--bootstrap", "--datadir=" + dir, "--basedir=" + p.baseDir,
+		"--innodb-use-native-aio=OFF", "--innodb-log-file-size=16M",
+	}, asUser()...)...)...)
+	cmd.Stdin = io.MultiReader(input...)
+	return cmd, nil
 }
 
 // installDB finds the script that makes MariaDB's system tables, which stands in a bin folder near the server.

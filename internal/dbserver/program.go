@@ -49,12 +49,22 @@ func Find(f Flavor) (Program, error) {
 		}
 	}
 	if f == MySQL {
-		if p, err := identify(unpacked(filepath.Join(CacheDir(), "mysql"))); err == nil && p.Flavor == f {
+		if p, err := FindUnpacked(f); err == nil {
 			return p, nil
 		}
 	}
 	return Program{}, fmt.Errorf("%s server: %w; run scripts/install-test-servers, or install one so that %s is on the PATH",
 		f, ErrNotInstalled, names[0])
+}
+
+// FindUnpacked is the server of the flavor that scripts/install-test-servers unpacked, whatever the system has: the
+// newest one that can be had.
+func FindUnpacked(f Flavor) (Program, error) {
+	p, err := identify(unpacked(filepath.Join(CacheDir(), string(f)), f))
+	if err != nil || p.Flavor != f {
+		return Program{}, fmt.Errorf("%s server in %s: %w; run scripts/install-test-servers", f, CacheDir(), ErrNotInstalled)
+	}
+	return p, nil
 }
 
 // CacheDir is the folder of servers that were installed for tests only.
@@ -87,7 +97,11 @@ func candidates(name string) []string {
 
 // unpacked is a server in a folder of unpacked distribution packages. Its libraries may be newer than the
 // system's, so it is run by its own dynamic loader; nothing needs chroot or root.
-func unpacked(root string) Program {
+func unpacked(root string, f Flavor) Program {
+	program := "mysqld"
+	if f == MariaDB {
+		program = "mariadbd"
+	}
 	lib := filepath.Join(root, "usr", "lib")
 	loader, triplet := "ld-linux-x86-64.so.2", "x86_64-linux-gnu"
 	if runtime.GOARCH == "arm64" {
@@ -95,7 +109,7 @@ func unpacked(root string) Program {
 	}
 	return Program{
 		Path:    filepath.Join(lib, triplet, loader),
-		prefix:  []string{"--library-path", filepath.Join(lib, triplet), filepath.Join(root, "usr", "sbin", "mysqld")},
+		prefix:  []string{"--library-path", filepath.Join(lib, triplet), filepath.Join(root, "usr", "sbin", program)},
 		baseDir: filepath.Join(root, "usr"),
 	}
 }

@@ -38,6 +38,7 @@ type Options struct {
 	Port     int      // default: a free one
 	ServerID uint32   // default 1
 	NoGTID   bool     // MySQL: gtid_mode=OFF
+	Unpacked bool     // the server that scripts/install-test-servers unpacked, rather than the system's
 	Flags    []string // added behind ours, so they win, e.g. "--binlog-row-image=MINIMAL"
 
 	// Template keeps an initialised data directory in the cache and copies it, which is faster from the second
@@ -66,7 +67,11 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	if o.ServerID == 0 {
 		o.ServerID = 1
 	}
-	program, err := Find(o.Flavor)
+	find := Find
+	if o.Unpacked {
+		find = FindUnpacked
+	}
+	program, err := find(o.Flavor)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,14 @@ func MariaDB(t testing.TB, opts ...Option) *MySQLServer {
 	return database(t, dbserver.MariaDB, opts)
 }
 
+// MariaDBNew starts a MariaDB server of Debian unstable for this test alone: newer than the one of MariaDB.
+func MariaDBNew(t testing.TB, opts ...Option) *MySQLServer {
+	t.Helper()
+	return database(t, dbserver.MariaDB, append([]Option{unpacked}, opts...))
+}
+
+func unpacked(o *dbserver.Options) { o.Unpacked = true }
+
 func database(t testing.TB, f dbserver.Flavor, opts []Option) *MySQLServer {
 	t.Helper()
 	dir := tempDir(t)
@@ -81,7 +89,7 @@ func start(ctx context.Context, dir string, f dbserver.Flavor, opts []Option) (*
 // shared holds the servers that the tests of this package's binary have in common.
 var shared struct {
 	sync.Mutex // covers the map
-	servers    map[dbserver.Flavor]*MySQLServer
+	servers    map[string]*MySQLServer
 	dirs       []string
 }
 
@@ -89,35 +97,41 @@ var shared struct {
 // of each other's way with Database. The package's TestMain has to be Main, which ends the server.
 func SharedMySQL(t testing.TB) *MySQLServer {
 	t.Helper()
-	return sharedDatabase(t, dbserver.MySQL)
+	return sharedDatabase(t, "mysql", dbserver.MySQL)
 }
 
 // SharedMariaDB is SharedMySQL for MariaDB.
 func SharedMariaDB(t testing.TB) *MySQLServer {
 	t.Helper()
-	return sharedDatabase(t, dbserver.MariaDB)
+	return sharedDatabase(t, "mariadb", dbserver.MariaDB)
 }
 
-func sharedDatabase(t testing.TB, f dbserver.Flavor) *MySQLServer {
+// SharedMariaDBNew is SharedMySQL for the MariaDB of MariaDBNew.
+func SharedMariaDBNew(t testing.TB) *MySQLServer {
+	t.Helper()
+	return sharedDatabase(t, "new mariadb", dbserver.MariaDB, unpacked)
+}
+
+func sharedDatabase(t testing.TB, name string, f dbserver.Flavor, opts ...Option) *MySQLServer {
 	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
-	s := shared.servers[f]
+	s := shared.servers[name]
 	if s == nil {
 		dir, err := os.MkdirTemp("", "bls-")
 		if err != nil {
 			t.Fatalf("make a folder for a test server: %v", err)
 		}
 		shared.dirs = append(shared.dirs, dir)
-		if s, err = start(context.Background(), dir, f, nil); err != nil {
-			t.Fatal(missing(string(f), err))
+		if s, err = start(context.Background(), dir, f, opts); err != nil {
+			t.Fatal(missing(name, err))
 		}
 		if shared.servers == nil {
-			shared.servers = map[dbserver.Flavor]*MySQLServer{}
+			shared.servers = map[string]*MySQLServer{}
 		}
-		shared.servers[f] = s
+		shared.servers[name] = s
 	}
-	printLogOnFailure(t, string(f), s.LogFile())
+	printLogOnFailure(t, name, s.LogFile())
 	return s
 }
 

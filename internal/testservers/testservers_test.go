@@ -38,10 +38,15 @@ func TestMySQLHasWhatChangeCaptureNeeds(t *testing.T) {
 
 func TestMariaDBHasWhatChangeCaptureNeeds(t *testing.T) {
 	t.Parallel()
-	s := SharedMariaDB(t)
-	got := s.MustQuery(t, "SELECT @@log_bin, @@binlog_format, @@binlog_row_image, @@server_id")
-	if want := "[1 ROW FULL 1]"; fmt.Sprint(got[0]) != want {
-		t.Errorf("settings = %v, want %s", got[0], want)
+	old, newer := SharedMariaDB(t), SharedMariaDBNew(t)
+	for _, s := range []*MySQLServer{old, newer} {
+		got := s.MustQuery(t, "SELECT @@log_bin, @@binlog_format, @@binlog_row_image, @@server_id")
+		if want := "[1 ROW FULL 1]"; fmt.Sprint(got[0]) != want {
+			t.Errorf("settings of %s = %v, want %s", s.Program.Version, got[0], want)
+		}
+	}
+	if old.Program.Version == newer.Program.Version {
+		t.Errorf("both are %s", old.Program.Version)
 	}
 }
 
