@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
-	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -16,13 +15,13 @@ import (
 type charsets map[uint64]source.Collation
 
 // full reports whether a table map describes its columns completely, so that no other source is needed.
-func full(m *replication.TableMapEvent) bool {
+func full(m *tableMap) bool {
 	return m.ColumnCount > 0 && len(m.ColumnName) == int(m.ColumnCount)
 }
 
 // fits compares the server's present definition of a table with everything that a table map says of its columns. A
 // difference means that the definition is not the one that the rows were written with.
-func fits(m *replication.TableMapEvent, t *schema.Table, cs charsets) error {
+func fits(m *tableMap, t *schema.Table, cs charsets) error {
 	if len(t.Columns) != int(m.ColumnCount) {
 		return fmt.Errorf("%w: it has %d columns, the rows have %d", ErrDefinition, len(t.Columns), m.ColumnCount)
 	}
@@ -55,10 +54,12 @@ func fits(m *replication.TableMapEvent, t *schema.Table, cs charsets) error {
 			}
 		}
 	}
-	if full(m) && t.KeyKind == schema.PrimaryKey != (len(m.PrimaryKey) > 0) {
+	// MariaDB calls a unique key that stands in for a primary key one.
+	primary := t.KeyKind == schema.PrimaryKey || t.KeyKind == schema.UniqueKey && m.mariaDB
+	if full(m) && primary != (len(m.PrimaryKey) > 0) {
 		return fmt.Errorf("%w: only one of it and the rows has a primary key", ErrDefinition)
 	}
-	if t.KeyKind == schema.PrimaryKey && full(m) && !slices.Equal(t.Key, primaryKey(m)) {
+	if primary && full(m) && !slices.Equal(t.Key, primaryKey(m)) {
 		return fmt.Errorf("%w: its primary key has columns %v, the rows' has %v", ErrDefinition, t.Key, primaryKey(m))
 	}
 	return nil
@@ -66,7 +67,8 @@ func fits(m *replication.TableMapEvent, t *schema.Table, cs charsets) error {
 
 // charsetOf is the character set that a table map names for a column; "" if that cannot be told.
 func charsetOf(c *schema.Column) string {
-	if c.Type == schema.Binary || c.Type == schema.VarBinary || c.Type == schema.Blob {
+	switch c.Type {
+	case schema.Binary, schema.VarBinary, schema.Blob, schema.Vector, schema.UUID, schema.Inet4, schema.Inet6:
 		return "binary"
 	}
 	return c.Charset
@@ -81,7 +83,7 @@ func signName(unsigned bool) string {
 
 func isNumber(t schema.Type) bool { return t >= schema.TinyInt && t <= schema.Double }
 
-func primaryKey(m *replication.TableMapEvent) []int {
+func primaryKey(m *tableMap) []int {
 	var key []int
 	for _, i := range m.PrimaryKey {
 		key = append(key, int(i))
@@ -92,7 +94,7 @@ func primaryKey(m *replication.TableMapEvent) []int {
 // fromTableMap makes a definition out of a table map with full metadata alone: the table may have changed since, or be
 // gone. What the log does not say (a unique key that stands in for a primary one) is taken over from base where base
 // knows columns of the same names.
-func fromTableMap(m *replication.TableMapEvent, base *schema.Table, cs charsets) (*schema.Table, error) {
+func fromTableMap(m *tableMap, base *schema.Table, cs charsets) (*schema.Table, error) {
 	t := &schema.Table{Schema: string(m.Schema), Name: string(m.Table)}
 	unsigned, collations, enumCollations := m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap()
 	enums, sets, visible := m.EnumStrValueMap(), m.SetStrValueMap(), m.VisibilityMap()
@@ -122,6 +124,11 @@ func fromTableMap(m *replication.TableMapEvent, base *schema.Table, cs charsets)
 		if v, known := visible[i]; known {
 			c.Invisible = !v
 		}
+		if m.mariaDB {
+			if err := takeOverAddress(&c, base); err != nil {
+				return nil, err
+			}
+		}
 		if !isBinary(c.Type) && collation.Charset != "" && collation.Charset != "binary" {
 			c.Charset, c.Collation = collation.Charset, collation.Name
 		}
@@ -129,11 +136,14 @@ func fromTableMap(m *replication.TableMapEvent, base *schema.Table, cs charsets)
 	}
 	if key := primaryKey(m); len(key) > 0 {
 		t.Key, t.KeyKind = key, schema.PrimaryKey
+		if m.mariaDB && base != nil && base.KeyKind == schema.UniqueKey && slices.Equal(key, base.Key) {
+			t.KeyKind = schema.UniqueKey
+		}
 	} else if base != nil && base.KeyKind == schema.UniqueKey {
 		t.Key, t.KeyKind = keyByName(t, base)
 	}
 	if base != nil {
-		t.Collation = base.Collation
+		t.Collation, t.Versioned = base.Collation, base.Versioned
 	}
 	return t, nil
 }
@@ -156,7 +166,7 @@ func keyByName(t, base *schema.Table) ([]int, schema.KeyKind) {
 }
 
 // columnType writes the type of column i as information_schema would.
-func columnType(m *replication.TableMapEvent, i int, unsigned bool, c source.Collation, labels []string) (string, error) {
+func columnType(m *tableMap, i int, unsigned bool, c source.Collation, labels []string) (string, error) {
 	meta := m.ColumnMeta[i]
 	binary := c.Charset == "binary" || c.Charset == ""
 	number := func(s string) (string, error) {
@@ -171,6 +181,7 @@ func columnType(m *replication.TableMapEvent, i int, unsigned bool, c source.Col
 		}
 		return s, nil
 	}
+	compressed := func(s string, err error) (string, error) { return s + " /*M!100301 COMPRESSED*/", err }
 	sized := func(bytes int, text, bin string) (string, error) {
 		if binary {
 			return fmt.Sprintf("%s(%d)", bin, bytes), nil
@@ -212,14 +223,11 @@ func columnType(m *replication.TableMapEvent, i int, unsigned bool, c source.Col
 		// Lengths over 255 keep their two upper bits, inverted, in the byte of the type.
 		return sized(int((meta>>4)&0x300^0x300+meta&0xff), "char", "binary")
 	case mysql.MYSQL_TYPE_BLOB:
-		sizes := []string{"tiny", "", "medium", "long"}
-		if meta < 1 || int(meta) > len(sizes) {
-			return "", fmt.Errorf("%w: a BLOB with %d bytes of length", ErrCorrupt, meta)
-		}
-		if binary {
-			return sizes[meta-1] + "blob", nil
-		}
-		return sizes[meta-1] + "text", nil
+		return lobType(meta, binary)
+	case mariaVarCharCompressed:
+		return compressed(sized(int(meta)-1, "varchar", "varbinary"))
+	case mariaBlobCompressed:
+		return compressed(lobType(meta, binary))
 	case mysql.MYSQL_TYPE_ENUM:
 		return "enum(" + labelList(labels) + ")", nil
 	case mysql.MYSQL_TYPE_SET:
@@ -233,6 +241,39 @@ func columnType(m *replication.TableMapEvent, i int, unsigned bool, c source.Col
 	default:
 		return "", fmt.Errorf("column type %d is not known", t)
 	}
+}
+
+// lobType is the TEXT or BLOB type whose length takes so many bytes.
+func lobType(bytes uint16, binary bool) (string, error) {
+	sizes := []string{"tiny", "", "medium", "long"}
+	if bytes < 1 || int(bytes) > len(sizes) {
+		return "", fmt.Errorf("%w: a BLOB with %d bytes of length", ErrCorrupt, bytes)
+	}
+	if binary {
+		return sizes[bytes-1] + "blob", nil
+	}
+	return sizes[bytes-1] + "text", nil
+}
+
+// takeOverAddress makes a BINARY column of MariaDB the UUID or INET column that base has under its name, for a table map
+// describes both in the same way. Where base has no such column, nothing tells which of them it was.
+func takeOverAddress(c *schema.Column, base *schema.Table) error {
+	if c.Type != schema.Binary || c.Length != 16 && c.Length != 4 {
+		return nil
+	}
+	i := -1
+	if base != nil {
+		i = slices.IndexFunc(base.Columns, func(b schema.Column) bool { return b.Name == c.Name })
+	}
+	if i < 0 {
+		return fmt.Errorf("%w: column %s was %s or one of UUID, INET4 and INET6, which rows do not tell apart, and the table has no "+
+			"such column any more", ErrDefinition, c.Name, strings.ToUpper(c.ColumnType))
+	}
+	switch b := &base.Columns[i]; {
+	case c.Length == 16 && (b.Type == schema.UUID || b.Type == schema.Inet6), c.Length == 4 && b.Type == schema.Inet4:
+		c.Type, c.ColumnType, c.Length = b.Type, b.ColumnType, 0
+	}
+	return nil
 }
 
 func labelList(labels []string) string {

@@ -3,8 +3,6 @@ package binlog
 import (
 	"fmt"
 
-	"github.com/go-mysql-org/go-mysql/replication"
-
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 )
 
@@ -21,7 +19,7 @@ func describeColumns(t *schema.Table) []string {
 }
 
 // describeMap lists what a table map says of its columns: the names only if it has them.
-func describeMap(m *replication.TableMapEvent, cs charsets) []string {
+func describeMap(m *tableMap, cs charsets) []string {
 	unsigned, collations, enumCollations := m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap()
 	enums, sets := m.EnumStrValueMap(), m.SetStrValueMap()
 	out := make([]string, len(m.ColumnType))

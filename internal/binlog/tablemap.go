@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -8,9 +9,18 @@ import (
 	"github.com/go-mysql-org/go-mysql/replication"
 )
 
+// tableMap is a table map as the client library reads it. The library does not know MariaDB's compressed columns: it is
+// shown them as columns of the same metadata without compression, for all its methods count on that.
+type tableMap struct {
+	*replication.TableMapEvent
+	ColumnType []byte // as they stand in the log
+	mariaDB    bool   // MariaDB wrote it
+}
+
 // tableMapDecoder reads table maps with the client library, which can do so only for a stream whose format it has seen.
 type tableMapDecoder struct {
-	parser *replication.BinlogParser
+	parser  *replication.BinlogParser
+	mariaDB bool
 }
 
 // newTableMapDecoder takes the body of the stream's format description event, without a checksum behind it.
@@ -18,28 +28,111 @@ func newTableMapDecoder(format []byte) (d *tableMapDecoder, err error) {
 	defer rescue(&err)
 	body := append([]byte(nil), format...)
 	body = append(body, 0, 0, 0, 0, 0) // checksums: none; they are checked and cut off before
-	d = &tableMapDecoder{parser: replication.NewBinlogParser()}
+	d = &tableMapDecoder{parser: replication.NewBinlogParser(), mariaDB: bytes.Contains(format[:min(len(format), 52)], []byte("MariaDB"))}
+	if d.mariaDB {
+		d.parser.SetFlavor(mysql.MariaDBFlavor) // it counts columns with a character set in another way
+	}
 	_, err = d.parser.Parse(withHeader(replication.FORMAT_DESCRIPTION_EVENT, body))
 	return d, err
 }
 
 // decode reads a table map whose table id was cut off. The result aliases nothing of raw.
-func (d *tableMapDecoder) decode(raw []byte) (m *replication.TableMapEvent, err error) {
+func (d *tableMapDecoder) decode(raw []byte) (m *tableMap, err error) {
 	defer rescue(&err)
 	body := append(make([]byte, 6, 6+len(raw)), raw...)
+	types, err := columnTypes(body)
+	if err != nil {
+		return nil, err
+	}
+	m = &tableMap{ColumnType: bytes.Clone(types), mariaDB: d.mariaDB}
+	for i, t := range types {
+		switch t {
+		case mariaBlobCompressed:
+			types[i] = mysql.MYSQL_TYPE_BLOB
+		case mariaVarCharCompressed:
+			types[i] = mysql.MYSQL_TYPE_VARCHAR
+		}
+	}
 	e, err := d.parser.Parse(withHeader(replication.TABLE_MAP_EVENT, body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	m = e.Event.(*replication.TableMapEvent)
-	for i, t := range m.ColumnType {
-		// MariaDB's compressed columns carry more than the library reads, which puts all columns behind them out of step.
-		if t == mariaBlobCompressed || t == mariaVarCharCompressed {
-			return nil, fmt.Errorf("column %d has MariaDB's COMPRESSED attribute, which is not supported", i+1)
-		}
-		_ = m.ColumnMeta[i]
+	m.TableMapEvent = e.Event.(*replication.TableMapEvent)
+	return m, m.check()
+}
+
+// columnTypes finds the column types in a table map, and sees that the lists behind them are no longer than it is: the
+// library makes room for as many entries as a list claims to have.
+func columnTypes(body []byte) ([]byte, error) {
+	names, _, _, ok := namesOf(body)
+	if !ok {
+		return nil, fmt.Errorf("%w: it ends in the table's name", ErrCorrupt)
 	}
-	return m, nil
+	count, rest, ok := packedInt(body[8+len(names):])
+	if !ok || count > uint64(len(rest)) {
+		return nil, fmt.Errorf("%w: %d columns do not fit in", ErrCorrupt, count)
+	}
+	types, rest := rest[:count], rest[count:]
+	size, rest, ok := packedInt(rest)
+	if nulls := (count + 7) / 8; !ok || size+nulls > uint64(len(rest)) {
+		return nil, fmt.Errorf("%w: it ends in its columns", ErrCorrupt)
+	} else {
+		rest = rest[size+nulls:]
+	}
+	for len(rest) > 0 {
+		kind := rest[0]
+		size, value, ok := packedInt(rest[1:])
+		if !ok || size > uint64(len(value)) {
+			return nil, fmt.Errorf("%w: it ends in its metadata", ErrCorrupt)
+		}
+		value, rest = value[:size], value[size:]
+		if kind != replication.TABLE_MAP_OPT_META_SET_STR_VALUE && kind != replication.TABLE_MAP_OPT_META_ENUM_STR_VALUE {
+			continue
+		}
+		if err := checkLabels(value); err != nil {
+			return nil, err
+		}
+	}
+	return types, nil
+}
+
+// checkLabels walks through lists of labels: for each a count, then length and bytes of each label.
+func checkLabels(v []byte) error {
+	for len(v) > 0 {
+		n, rest, ok := packedInt(v)
+		for ; ok && n > 0; n-- {
+			var size uint64
+			if size, rest, ok = packedInt(rest); ok {
+				if ok = size <= uint64(len(rest)); ok {
+					rest = rest[size:]
+				}
+			}
+		}
+		if !ok {
+			return fmt.Errorf("%w: its labels do not fit in", ErrCorrupt)
+		}
+		v = rest
+	}
+	return nil
+}
+
+// check asks for everything once that is asked for later, so that a list that is too short is noticed here.
+func (m *tableMap) check() error {
+	if int(m.ColumnCount) != len(m.ColumnMeta) || int(m.ColumnCount) != len(m.ColumnType) || m.ColumnCount == 0 {
+		return fmt.Errorf("%w: it has %d columns, %d types and %d metadata", ErrCorrupt, m.ColumnCount, len(m.ColumnType), len(m.ColumnMeta))
+	}
+	for _, i := range m.PrimaryKey {
+		if i >= m.ColumnCount {
+			return fmt.Errorf("%w: its primary key has column %d of %d", ErrCorrupt, i, m.ColumnCount)
+		}
+	}
+	m.UnsignedMap()
+	m.CollationMap()
+	m.EnumSetCollationMap()
+	m.EnumStrValueMap()
+	m.SetStrValueMap()
+	m.VisibilityMap()
+	return nil
 }
 
 const (
@@ -63,7 +156,7 @@ func rescue(err *error) {
 }
 
 // realType is the column's type, with the one that hides in a STRING's metadata.
-func realType(m *replication.TableMapEvent, i int) byte {
+func realType(m *tableMap, i int) byte {
 	t := m.ColumnType[i]
 	if t == mysql.MYSQL_TYPE_STRING {
 		if real := byte(m.ColumnMeta[i] >> 8); real == mysql.MYSQL_TYPE_ENUM || real == mysql.MYSQL_TYPE_SET {

@@ -54,10 +54,12 @@ func describe(c *schema.Column) dmsType {
 		return dmsType{"STRING", allLabels(c.Labels)}
 	case schema.Binary, schema.VarBinary:
 		return dmsType{"BYTES", uint64(c.Length)}
+	case schema.Vector:
+		return dmsType{"BYTES", 4 * uint64(c.Length)}
 	case schema.Blob, schema.Geometry:
 		return dmsType{name: "BYTES"}
 	}
-	return dmsType{name: "STRING"} // TEXT, JSON, TIME
+	return dmsType{name: "STRING"} // TEXT, JSON, TIME, and MariaDB's UUID, INET4 and INET6
 }
 
 func longestLabel(labels []string) uint64 {

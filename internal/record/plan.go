@@ -86,7 +86,7 @@ func (p *Plan) inBeforeImage(col int) bool {
 // isLOB says whether DMS carries the column's type as a LOB.
 func isLOB(c *schema.Column) bool {
 	switch c.Type {
-	case schema.JSON, schema.Geometry:
+	case schema.JSON, schema.Geometry, schema.Vector:
 		return true
 	case schema.Text, schema.Blob:
 		return c.Length >= lobBytes

@@ -12,7 +12,8 @@ type appendFunc func(c *column, dst, v []byte) ([]byte, error)
 type column struct {
 	def    *Column
 	append appendFunc
-	width  width // image form only
+	width  width      // image form only
+	plain  appendFunc // image form of a compressed column: renders what was decompressed
 
 	size             int    // bytes that a value is padded to or must have
 	precision, scale int    // DECIMAL
@@ -80,4 +81,5 @@ var typeNames = [...]string{
 	Decimal: "DECIMAL", Float: "FLOAT", Double: "DOUBLE", Bit: "BIT", Date: "DATE", DateTime: "DATETIME",
 	Timestamp: "TIMESTAMP", Time: "TIME", Year: "YEAR", Char: "CHAR", VarChar: "VARCHAR", Text: "TEXT", Binary: "BINARY",
 	VarBinary: "VARBINARY", Blob: "BLOB", Enum: "ENUM", Set: "SET", JSON: "JSON", Geometry: "GEOMETRY",
+	Vector: "VECTOR", UUID: "UUID", Inet4: "INET4", Inet6: "INET6",
 }

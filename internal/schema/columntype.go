@@ -18,13 +18,15 @@ func ParseColumnType(columnType string) (Column, error) {
 	}
 	f, known := typeForms[name]
 	if !known {
-		return Column{}, fmt.Errorf("type %q is not supported yet; leave the table out, or convert the column to a type that is", columnType)
+		return Column{}, unsupported(columnType)
 	}
 	c.Type, c.Length = f.typ, f.length
 	for _, w := range strings.Fields(rest) {
 		switch w {
 		case "unsigned", "zerofill": // ZEROFILL makes a column unsigned
 			c.Unsigned = true
+		case "compressed*/": // MariaDB puts it into a comment for itself
+			c.Compressed = true
 		}
 	}
 	if err := f.args(&c, args); err != nil {
@@ -70,10 +72,14 @@ var typeForms = map[string]typeForm{
 	"blob":       {typ: Blob, length: 1<<16 - 1, args: displayWidth},
 	"mediumblob": {typ: Blob, length: 1<<24 - 1, args: displayWidth},
 	"longblob":   {typ: Blob, length: 1<<32 - 1, args: displayWidth},
-	"vector":     {typ: Blob, length: 1<<32 - 1, args: displayWidth},
+	"vector":     {typ: Vector, length: 2048, args: length},
 
-	"enum": {typ: Enum, args: labels},
-	"set":  {typ: Set, args: labels},
+	"enum":  {typ: Enum, args: labels},
+	"set":   {typ: Set, args: labels},
+	"uuid":  {typ: UUID, args: displayWidth},
+	"inet4": {typ: Inet4, args: displayWidth},
+	"inet6": {typ: Inet6, args: displayWidth},
+
 	"json": {typ: JSON, length: 1<<32 - 1, args: displayWidth},
 
 	"geometry":           {typ: Geometry, length: 1<<32 - 1, args: displayWidth},
@@ -87,7 +93,7 @@ var typeForms = map[string]typeForm{
 	"geometrycollection": {typ: Geometry, length: 1<<32 - 1, args: displayWidth},
 }
 
-// displayWidth accepts arguments that say nothing about values: int(11), float(7,4), vector(3).
+// displayWidth accepts arguments that say nothing about values: int(11), float(7,4).
 func displayWidth(*Column, string) error { return nil }
 
 func length(c *Column, args string) error {

@@ -14,6 +14,13 @@ var ErrPartialImage = errors.New("the row image leaves columns out; set binlog_r
 // something that the type cannot.
 var ErrCorrupt = errors.New("corrupt value")
 
+// ErrUnsupported is returned for a column of a type that is not known here, so that nobody waits for it to go away.
+var ErrUnsupported = errors.New("the type is not supported yet; leave the table out, or convert the column to a type that is")
+
+func unsupported(columnType string) error {
+	return fmt.Errorf("type %q: %w", columnType, ErrUnsupported)
+}
+
 // MismatchError is returned when a table map event does not describe the table as the definition does, so that
 // its rows cannot be given names without guessing.
 type MismatchError struct {

@@ -39,8 +39,8 @@ const (
 // fromImage chooses width and codec for the type and metadata that a table map event has for the column. A
 // *MismatchError says that they are not the column's.
 func (c *column) fromImage(typ byte, meta uint16) error {
-	if typ == typeVarCharCompressed || typ == typeBlobCompressed {
-		return fmt.Errorf("type %q of MariaDB is not supported yet: remove COMPRESSED from the column", c.def.ColumnType)
+	if c.def.Compressed {
+		return c.compressedImage(typ, meta)
 	}
 	switch c.def.Type {
 	case TinyInt:
@@ -75,8 +75,16 @@ func (c *column) fromImage(typ byte, meta uint16) error {
 		return c.labelImage(typ, meta)
 	case Text, Blob, JSON, Geometry:
 		return c.blobImage(typ, meta)
+	case Vector:
+		return c.vectorImage(typ, meta)
+	case UUID:
+		return c.addressImage(typ, meta, 16, imageUUID)
+	case Inet4:
+		return c.addressImage(typ, meta, 4, imageInet4)
+	case Inet6:
+		return c.addressImage(typ, meta, 16, imageInet6)
 	}
-	return fmt.Errorf("type %q is not supported yet; leave the table out, or convert the column to a type that is", c.def.ColumnType)
+	return unsupported(c.def.ColumnType)
 }
 
 func (c *column) fixed(same bool, typ byte, size int, f appendFunc) error {
@@ -216,7 +224,7 @@ func (c *column) blobImage(typ byte, meta uint16) error {
 	case Text:
 		same, c.append = typ == typeBlob, textCodec(c.def)
 	case Blob:
-		same, c.append = typ == typeBlob || typ == typeVector, hexCodec
+		same, c.append = typ == typeBlob, hexCodec
 	}
 	want := uint16(1)
 	for max := c.def.Length; max > 255; max >>= 8 {
@@ -227,4 +235,47 @@ func (c *column) blobImage(typ byte, meta uint16) error {
 	}
 	c.width = width{prefix: uint8(meta)}
 	return nil
+}
+
+// vectorImage takes MySQL's vectors, which are BLOBs of four bytes a number, and MariaDB's, which are VARBINARY.
+func (c *column) vectorImage(typ byte, meta uint16) error {
+	switch {
+	case typ == typeVector && meta == 4:
+		c.width = width{prefix: 4}
+	case typ == typeVarChar && uint32(meta) == 4*c.def.Length:
+		c.prefixed(uint32(meta))
+	default:
+		return c.mismatch("the binlog has type %d of %d bytes", typ, meta)
+	}
+	c.append = hexCodec
+	return nil
+}
+
+// addressImage takes MariaDB's types of a fixed number of bytes, which its log describes as BINARY.
+func (c *column) addressImage(typ byte, meta uint16, size int, f appendFunc) error {
+	if typ != typeString || meta != typeString<<8|uint16(size) {
+		return c.mismatch("the binlog has type %d with %#x", typ, meta)
+	}
+	c.prefixed(uint32(size))
+	c.size, c.append = size, f
+	return nil
+}
+
+// compressedImage takes MariaDB's compressed columns: a compressed VARCHAR has room for one byte more than its text has,
+// and what is decompressed is rendered as a column of the type without COMPRESSED would be.
+func (c *column) compressedImage(typ byte, meta uint16) error {
+	var err error
+	switch {
+	case typ == typeVarCharCompressed && meta > 0:
+		err = c.varcharImage(typeVarChar, meta-1)
+		c.size = int(meta - 1)
+		c.prefixed(uint32(meta))
+	case typ == typeBlobCompressed:
+		err = c.blobImage(typeBlob, meta)
+		c.size = min(1<<(8*meta)-1, maxDecompressed)
+	default:
+		return c.mismatch("the binlog has type %d", typ)
+	}
+	c.plain, c.append = c.append, compressedValue
+	return err
 }

@@ -93,6 +93,16 @@ func TestImageValues(t *testing.T) {
 		{imageType{"set('a','b','c')", 254, 0xf801}, "\x05", `"a,c"`},
 		{imageType{"json", 245, 4}, "\x00\x00\x00\x00", `"null"`},
 		{imageType{"vector(1)", 242, 4}, "\x04\x00\x00\x00abcd", `"0x61626364"`},
+		{imageType{"vector(1)", 15, 4}, "\x04abcd", `"0x61626364"`}, // MariaDB
+		{imageType{"uuid", 254, 0xfe10}, "\x10\x6c\xcd\x78\x0c\xba\xba\x10\x26\x95\x64\x5b\x8c\x65\x60\x24\xdb", `"6ccd780c-baba-1026-9564-5b8c656024db"`},
+		{imageType{"uuid", 254, 0xfe10}, "\x01\x01", `"01000000-0000-0000-0000-000000000000"`},
+		{imageType{"inet4", 254, 0xfe04}, "\x03\xff\xff\xff", `"255.255.255.0"`},
+		{imageType{"inet6", 254, 0xfe10}, "\x00", `"::"`},
+		{imageType{"varchar(20) /*M!100301 COMPRESSED*/", 141, 81}, "\x03\x00\xc3\xa4", `"ä"`},
+		{imageType{"varchar(20) /*M!100301 COMPRESSED*/", 141, 81}, "\x00", `""`},
+		{imageType{"varbinary(300) /*M!100301 COMPRESSED*/", 141, 301}, "\x08\x00\x89\xc8\xab\xac\x1c\x1e\x00\x00", `"0x` + strings.Repeat("79", 200) + `"`},
+		{imageType{"text /*M!100301 COMPRESSED*/", 140, 2}, "\x0f\x00\x8a\x01\xf4\x2b\x49\xad\x28\x51\x28\x19\x25\x46\x12\x01\x00", `"` + strings.Repeat("text ", 100) + `"`},
+		{imageType{"blob /*M!100301 COMPRESSED*/", 140, 2}, "\x02\x00\x00x", `"0x78"`},
 	}
 	for _, tt := range tests {
 		l := imageLayout(t, Options{}, tt.column)
@@ -258,6 +268,9 @@ func TestImageMismatch(t *testing.T) {
 		{"datetime(3)", 18, 6}, {"datetime", 17, 0}, {"time", 18, 0},
 		{"varchar(10)", 15, 44}, {"varchar(10)", 252, 2}, {"char(10)", 254, 0xfe0a}, {"char(1)", 254, 0xf701},
 		{"varbinary(10)", 15, 40}, {"binary(3)", 254, 0xfe04}, {"text", 252, 3}, {"blob", 245, 2}, {"json", 252, 4}, {"geometry", 252, 4},
+		{"vector(2)", 15, 4}, {"vector(2)", 252, 4}, {"uuid", 254, 0xfe04}, {"inet4", 254, 0xfe10}, {"uuid", 15, 16}, {"binary(16)", 254, 0xf710},
+		{"varchar(10)", 141, 41}, {"text", 140, 2}, {"varchar(10) /*M!100301 COMPRESSED*/", 15, 40}, {"varchar(10) /*M!100301 COMPRESSED*/", 141, 40},
+		{"text /*M!100301 COMPRESSED*/", 252, 2}, {"text /*M!100301 COMPRESSED*/", 140, 3}, {"varchar(10) /*M!100301 COMPRESSED*/", 141, 0},
 		{"enum('a')", 254, 0xf801}, {"enum('a')", 254, 0xf702}, {"set('a')", 254, 0xf802},
 	}
 	for _, tt := range tests {
@@ -281,7 +294,6 @@ func TestUnsupportedForms(t *testing.T) {
 		meta       uint16
 		want       string
 	}{
-		{"varchar(10) /*M!100301 COMPRESSED*/", 141, 41, "remove COMPRESSED"},
 		{"datetime(3)", 12, 0, "mysql56_temporal_format=ON"},
 	}
 	for _, tt := range tests {

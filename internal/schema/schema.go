@@ -34,6 +34,10 @@ const (
 	Set
 	JSON
 	Geometry
+	Vector // VECTOR(n)
+	UUID   // of MariaDB, like the next two
+	Inet4
+	Inet6
 )
 
 // Column is one column of a table definition.
@@ -46,7 +50,8 @@ type Column struct {
 	Generated  bool     // VIRTUAL or STORED
 	Virtual    bool     // generated and not stored
 	Invisible  bool     // MySQL 8.0.23 INVISIBLE, MariaDB INVISIBLE
-	Length     uint32   // characters or bytes for CHAR, VARCHAR, BINARY, VARBINARY; bits for BIT; bytes maximum for TEXT and BLOB
+	Compressed bool     // MariaDB's COMPRESSED
+	Length     uint32   // characters or bytes for CHAR, VARCHAR, BINARY, VARBINARY; bits for BIT; bytes maximum for TEXT and BLOB; numbers of a VECTOR
 	Precision  uint8    // DECIMAL
 	Scale      uint8    // DECIMAL
 	FSP        uint8    // fractional second digits of DATETIME, TIMESTAMP, TIME
@@ -72,6 +77,7 @@ type Table struct {
 	Key          []int    // indexes into Columns, in index order; nil when KeyKind is NoKey
 	KeyKind      KeyKind
 	Collation    string
+	Versioned    bool // MariaDB's WITH SYSTEM VERSIONING: former rows are rows, too, told apart by the key's last column
 }
 
 // FullName is schema.table, for messages and partition keys.

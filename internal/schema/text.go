@@ -99,7 +99,7 @@ func (c *column) fromText() error {
 		c.append = textCodec(c.def)
 	case Binary:
 		c.size, c.append = int(c.def.Length), imageBinary
-	case VarBinary, Blob, Geometry:
+	case VarBinary, Blob, Geometry, Vector:
 		c.append = hexCodec
 	case Enum, Set:
 		c.byLabel = make(map[string]int, len(c.labels)+1)
@@ -112,8 +112,10 @@ func (c *column) fromText() error {
 		}
 	case JSON:
 		c.append = textJSON
+	case UUID, Inet4, Inet6:
+		c.append = textAddress
 	default:
-		return fmt.Errorf("type %q is not supported yet; leave the table out, or convert the column to a type that is", c.def.ColumnType)
+		return unsupported(c.def.ColumnType)
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ func newStatement(t *schema.Table, selectList []string) (*statement, error) {
 	}
 	s.head = "SELECT " + strings.Join(selectList, ", ") + " FROM " +
 		schema.QuoteIdent(t.Schema) + "." + schema.QuoteIdent(t.Name)
+	if t.Versioned {
+		s.head += " FOR SYSTEM_TIME ALL" // former rows are rows in the binlog, too
+	}
 	s.order = " ORDER BY " + strings.Join(order, ", ")
 	return s, nil
 }
@@ -108,6 +111,8 @@ func literal(c *schema.Column, v []byte) (string, error) {
 		return number(v)
 	case schema.Date, schema.DateTime, schema.Timestamp, schema.Time:
 		return temporal(v)
+	case schema.UUID, schema.Inet4, schema.Inet6:
+		return address(v)
 	case schema.Enum:
 		return enumNumber(c, v)
 	case schema.Set:
@@ -133,6 +138,13 @@ func number(v []byte) (string, error) {
 func temporal(v []byte) (string, error) {
 	if strings.Trim(string(v), "0123456789-: .") != "" {
 		return "", fmt.Errorf("%q is not a date or time", v)
+	}
+	return "'" + string(v) + "'", nil
+}
+
+func address(v []byte) (string, error) {
+	if strings.Trim(string(v), "0123456789abcdef-:.") != "" {
+		return "", fmt.Errorf("%q is neither a UUID nor an address", v)
 	}
 	return "'" + string(v) + "'", nil
 }

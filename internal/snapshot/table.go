@@ -321,7 +321,7 @@ func (t *tableLoad) ended(err error) error {
 // permanent says that trying again cannot help.
 func permanent(err error) bool {
 	var def *definitionError
-	if errors.As(err, &def) || errors.Is(err, source.ErrNoTable) {
+	if errors.As(err, &def) || errors.Is(err, source.ErrNoTable) || source.Refused(err) {
 		return true
 	}
 	var my *mysql.MyError

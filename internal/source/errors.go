@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 )
 
 // ErrNoTable is returned when a table does not exist or the user may not see it.
@@ -131,7 +133,7 @@ func IsUntrusted(err error) bool {
 
 // Refused reports whether waiting does not help: the server turned us down, or we do not want it.
 func Refused(err error) bool {
-	if errors.Is(err, ErrTooOld) || IsUntrusted(err) {
+	if errors.Is(err, ErrTooOld) || errors.Is(err, ErrVersionedByTransaction) || errors.Is(err, schema.ErrUnsupported) || IsUntrusted(err) {
 		return true
 	}
 	my, ok := errors.AsType[*mysql.MyError](err)

@@ -2,7 +2,9 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -41,7 +43,7 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 	if err != nil {
 		return nil, err
 	}
-	columns, err := texts(ctx, conn, `SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, EXTRA, CHARACTER_SET_NAME, COLLATION_NAME
+	columns, err := texts(ctx, conn, `SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, EXTRA, CHARACTER_SET_NAME, COLLATION_NAME, GENERATION_EXPRESSION
  FROM information_schema.COLUMNS`+where+" ORDER BY ORDINAL_POSITION")
 	if err != nil {
 		return nil, err
@@ -63,6 +65,12 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 	if head[0][0] == "VIEW" {
 		return t, nil
 	}
+	rowEnd := -1
+	if t.Versioned = head[0][0] == "SYSTEM VERSIONED"; t.Versioned {
+		if rowEnd, err = addPeriod(t, columns); err != nil {
+			return nil, &Error{Step: step, Err: err}
+		}
+	}
 	lines, err := showKeys(ctx, conn, schemaName, name)
 	if err != nil {
 		return nil, err
@@ -72,7 +80,38 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 		return nil, &Error{Step: step, Err: err}
 	}
 	t.Key, t.KeyKind = key.columns(), kind
+	if t.Versioned && t.KeyKind != schema.NoKey && !slices.Contains(t.Key, rowEnd) {
+		t.Key = append(t.Key, rowEnd) // the server adds it to every unique key, and shows it only if it has been declared
+	}
 	return t, nil
+}
+
+// ErrVersionedByTransaction is returned for a table of MariaDB whose versions are told apart by transactions: the server
+// logs statements for such a table, and no rows.
+var ErrVersionedByTransaction = errors.New("the table has WITH SYSTEM VERSIONING by transactions (BIGINT UNSIGNED row start and end), " +
+	"whose changes MariaDB logs as statements and not as rows; make the two columns TIMESTAMP(6), or leave the table out")
+
+// addPeriod finds the column of a versioned table that says when a row ended. Where the table declares no such columns, two
+// invisible ones stand behind all others, which the server does not list.
+func addPeriod(t *schema.Table, lines [][]string) (rowEnd int, err error) {
+	for i, l := range lines {
+		switch l[6] {
+		case "ROW START":
+			if t.Columns[i].Type == schema.BigInt {
+				return 0, ErrVersionedByTransaction
+			}
+		case "ROW END":
+			return i, nil
+		}
+	}
+	for _, name := range []string{"row_start", "row_end"} {
+		c, err := column([]string{name, "timestamp(6)", "NO", "STORED GENERATED, INVISIBLE", "", ""})
+		if err != nil {
+			return 0, err
+		}
+		t.Columns = append(t.Columns, c)
+	}
+	return len(t.Columns) - 1, nil
 }
 
 // column reads one line of information_schema.COLUMNS.
