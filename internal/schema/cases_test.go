@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,7 +38,7 @@ func (c *columnCase) runsOn(s *testservers.MySQLServer) bool {
 	return s.Program.Flavor == dbserver.MariaDB
 }
 
-var columnCases = slices.Concat(numberCases, timeCases, stringCases, charsetCases(), documentCases)
+var columnCases = slices.Concat(numberCases, bitCases(), timeCases, stringCases, charsetCases(), documentCases, spatialCases(), mariaCases)
 
 var numberCases = []columnCase{
 	{"TINYINT", []string{"-128", "-1", "0", "127", "NULL"}, ""},
@@ -70,10 +71,32 @@ var numberCases = []columnCase{
 	{"DOUBLE", []string{"0", "0.1", "1.5", "1e15", "1e16", "1e20", "123456789012345678", "1e-4", "1e-5", "0.1e0+0.2e0",
 		"1.7976931348623157e308", "2.2250738585072014e-308", "4.9e-324", "-1.2345678901234567e-300", "1/3e0", "9007199254740993", "100000"}, ""},
 	{"DOUBLE(10,3)", []string{"1.5", "1234567.891", "-0.001"}, ""},
-	{"BIT(1)", []string{"b'0'", "b'1'"}, ""},
-	{"BIT(2)", []string{"b'0'", "b'11'"}, ""},
-	{"BIT(9)", []string{"b'100000001'", "1"}, ""},
-	{"BIT(64)", []string{"x'ffffffffffffffff'", "x'8000000000000001'", "0"}, ""},
+	{"TINYINT(4) ZEROFILL", []string{"0", "7", "255"}, ""},
+	{"SMALLINT ZEROFILL", []string{"7", "65535"}, ""},
+	{"MEDIUMINT ZEROFILL", []string{"7", "16777215"}, ""},
+	{"FLOAT ZEROFILL", []string{"1.5", "0"}, ""},
+	{"DOUBLE ZEROFILL", []string{"1.5", "0"}, ""},
+	{"DECIMAL(65,30) UNSIGNED", []string{"99999999999999999999999999999999999.999999999999999999999999999999", "0.1"}, ""},
+	{"FLOAT /* more digits than the text protocol prints */", []string{"8388609.5", "33554434", "1234567.9", "0.00012345678", "9.8765432e-20"}, ""},
+	{"FLOAT(40)", []string{"1.23456789012345"}, ""},
+	{"REAL", []string{"1.25"}, ""},
+	{"DOUBLE UNSIGNED", []string{"1.7976931348623157e308"}, ""},
+	{"INT DEFAULT 7", []string{"DEFAULT", "-1"}, ""},
+	{"INT DEFAULT (3 + 4)", []string{"DEFAULT"}, ""},
+	{"DECIMAL(5,2) DEFAULT 1.50", []string{"DEFAULT"}, ""},
+}
+
+// bitCases has every width of BIT: nothing, all bits, and the outermost ones.
+func bitCases() []columnCase {
+	var cases []columnCase
+	for n := 1; n <= 64; n++ {
+		all, ends := strings.Repeat("1", n), "1"
+		if n > 1 {
+			ends += strings.Repeat("0", n-2) + "1"
+		}
+		cases = append(cases, columnCase{fmt.Sprintf("BIT(%d)", n), []string{"b'0'", "b'" + all + "'", "b'" + ends + "'", "1"}, ""})
+	}
+	return cases
 }
 
 var timeCases = []columnCase{
@@ -96,6 +119,12 @@ var timeCases = []columnCase{
 	{"TIME(4)", []string{"'-838:59:58.9999'", "'00:00:00.0001'"}, ""},
 	{"TIME(5)", []string{"'-00:00:00.00001'"}, ""},
 	{"TIME(6)", []string{"'12:34:56.789123'", "'-12:34:56.789123'", "'-00:00:00.000001'", "'838:59:59'", "'-838:59:59'"}, ""},
+	{"DATE /* invalid */", []string{"'2018-02-31'", "'2018-13-01'", "'0000-01-01'", "'10000-01-01'"}, ""},
+	{"DATETIME(6) /* invalid */", []string{"'2018-02-31 10:00:00.5'", "'2018-02-30 24:00:00'", "'0000-00-00 00:00:00.000001'"}, ""},
+	{"DATETIME DEFAULT '2018-05-08 01:02:03'", []string{"DEFAULT"}, ""},
+	{"TIMESTAMP(6) NULL DEFAULT '2018-05-08 01:02:03.25'", []string{"DEFAULT"}, ""},
+	{"TIMESTAMP NOT NULL DEFAULT '0000-00-00 00:00:00'", []string{"DEFAULT"}, ""},
+	{"TIME /* beyond the range */", []string{"'900:00:00'", "'-900:00:00'", "'12:61:00'"}, ""},
 	{"YEAR", []string{"0", "1901", "2000", "2155", "'00'"}, ""},
 	{"YEAR(2)", []string{"'00'", "'18'", "'99'"}, onMariaDB},
 }
@@ -131,13 +160,19 @@ var stringCases = []columnCase{
 	{"SET(" + manyLabels(17) + ")", []string{"1", "131071", "65536"}, ""},
 	{"SET(" + manyLabels(33) + ")", []string{"4294967296"}, ""},
 	{"SET(" + manyLabels(64) + ")", []string{"0", "18446744073709551615", "9223372036854775808"}, ""},
-	{"GEOMETRY", []string{"ST_GeomFromText('POINT(1 2)')", "ST_GeomFromText('LINESTRING(0 0,1 1)', 4326)"}, ""},
-	{"POINT", []string{"ST_GeomFromText('POINT(-1.5 2.25)')"}, ""},
-	{"POLYGON", []string{"ST_GeomFromText('POLYGON((0 0,1 0,1 1,0 0))')"}, ""},
-	{"GEOMETRYCOLLECTION", []string{"ST_GeomFromText('GEOMETRYCOLLECTION(POINT(1 1))')"}, ""},
-	{"VECTOR(3)", []string{"STRING_TO_VECTOR('[1,-2,0.5]')"}, onMySQL},
+	{"VECTOR(3)", []string{"STRING_TO_VECTOR('[1,-2,0.5]')", "NULL"}, onMySQL},
+	{"VECTOR", []string{"STRING_TO_VECTOR('[7]')", "STRING_TO_VECTOR('[3.4028235e38,-1.17549435e-38]')"}, onMySQL},
+	{"VECTOR(16383)", []string{"STRING_TO_VECTOR(CONCAT('[', REPEAT('1,', 16382), '2]'))"}, onMySQL},
+	{"VARCHAR(20) DEFAULT 'it''s'", []string{"DEFAULT"}, ""},
+	{"VARCHAR(60) DEFAULT (CONCAT('a', 'b'))", []string{"DEFAULT"}, ""},
+	{"BLOB DEFAULT (x'00ff')", []string{"DEFAULT"}, ""},
+	{"ENUM('a','b') DEFAULT 'b'", []string{"DEFAULT"}, ""},
+	{"SET('a','b') DEFAULT 'a,b'", []string{"DEFAULT"}, ""},
+	{"BIT(5) DEFAULT b'10101'", []string{"DEFAULT"}, ""},
 	{"INT GENERATED ALWAYS AS (7) STORED", []string{"DEFAULT"}, ""},
 	{"INT GENERATED ALWAYS AS (7) VIRTUAL", []string{"DEFAULT"}, ""},
+	{"VARCHAR(20) GENERATED ALWAYS AS (CONCAT('x', 'é')) STORED", []string{"DEFAULT"}, ""},
+	{"VARCHAR(20) GENERATED ALWAYS AS (CONCAT('x', 'é')) VIRTUAL", []string{"DEFAULT"}, ""},
 	{"INT INVISIBLE", []string{"5"}, ""},
 }
 
@@ -186,6 +221,11 @@ var documentCases = []columnCase{
 		`'[32767,32768,-32768,-32769,65535,65536,2147483647,2147483648,-2147483648,-2147483649,4294967295,4294967296,9223372036854775807,9223372036854775808,18446744073709551615,-9223372036854775808]'`,
 		`'[1.0,100.0,1e15,1e16,1e20,1.5e-7,0.1,1e-14,1e-15,-1.2345678901234567e-300,123456789012345678901234567890,-0.0,1234567890123456.5,0.00001234567890123456]'`,
 	}, onMySQL},
+	{"JSON /* each scalar */", []string{`'true'`, `'false'`, `'0'`, `'-1'`, `'65535'`, `'4294967296'`, `'18446744073709551615'`, `'-9223372036854775808'`,
+		`'1.5'`, `'1e100'`, `'""'`, `'"é\U0001F600"'`,
+		"CAST(CAST('12:34:56.5' AS TIME(1)) AS JSON)", "CAST(TIMESTAMP'2018-05-08 12:34:56' AS JSON)", "CAST(CAST(1.25 AS DECIMAL(65,30)) AS JSON)",
+		"CAST(CAST(2019 AS YEAR) AS JSON)", "CAST(b'1' AS JSON)", "CAST(x'00ff' AS JSON)", "CAST(1.5e0 AS JSON)"}, onMySQL},
+	{"JSON DEFAULT (JSON_ARRAY(1, 'a'))", []string{"DEFAULT"}, onMySQL},
 	{"JSON", []string{`'{"a": 1, "bb":[1,2]}'`, `'"x"'`}, onMariaDB},
 	{"JSON /* opaque */", []string{
 		"JSON_ARRAY(CAST('12.50' AS DECIMAL(10,2)), CAST('-0.001' AS DECIMAL(20,3)), CAST(0 AS DECIMAL(5,0)))",
@@ -204,3 +244,66 @@ var documentCases = []columnCase{
 		"JSON_SET('{\"a\":1}', '$.b', JSON_ARRAY(1, REPEAT('y', 200)))",
 	}, onMySQL},
 }
+
+// spatialCases has every spatial type, with and without a spatial reference system.
+func spatialCases() []columnCase {
+	texts := map[string]string{
+		"POINT": "POINT(-1.5 2.25)", "LINESTRING": "LINESTRING(0 0,1 1,2 0)", "POLYGON": "POLYGON((0 0,4 0,4 4,0 0),(1 1,2 1,2 2,1 1))",
+		"MULTIPOINT": "MULTIPOINT(0 0,1 1)", "MULTILINESTRING": "MULTILINESTRING((0 0,1 1),(2 2,3 3))",
+		"MULTIPOLYGON":       "MULTIPOLYGON(((0 0,1 0,1 1,0 0)))",
+		"GEOMETRYCOLLECTION": "GEOMETRYCOLLECTION(POINT(1 1),LINESTRING(0 0,1 1))",
+	}
+	var cases []columnCase
+	any := columnCase{definition: "GEOMETRY", values: []string{"NULL"}}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		plain, placed := "ST_GeomFromText('"+texts[name]+"')", "ST_GeomFromText('"+texts[name]+"', 3857)"
+		cases = append(cases,
+			columnCase{name, []string{plain, placed}, ""},
+			columnCase{name + " NOT NULL SRID 3857", []string{placed}, onMySQL},
+			columnCase{name + " REF_SYSTEM_ID=3857", []string{placed}, onMariaDB})
+		any.values = append(any.values, plain, placed)
+	}
+	return append(cases, any, columnCase{"POINT SRID 4326", []string{"ST_GeomFromText('POINT(48.2 16.4)', 4326)"}, onMySQL}, columnCase{"GEOMETRYCOLLECTION /* empty */", []string{"ST_GeomFromText('GEOMETRYCOLLECTION EMPTY')"}, ""})
+}
+
+// mariaCases are the types that only MariaDB has.
+var mariaCases = []columnCase{
+	{"UUID", []string{"'6ccd780c-baba-1026-9564-5b8c656024db'", "'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'",
+		"'6CCD780CBABA2026A5645B8C656024DB'", "'6ccd780c-baba-3026-b564-5b8c656024db'", "'6ccd780c-baba-4026-9564-5b8c656024db'",
+		"'6ccd780c-baba-5026-9564-5b8c656024db'", "'6ccd780c-baba-6026-9564-5b8c656024db'", "'6ccd780c-baba-7026-9564-5b8c65602400'",
+		"'6ccd780c-baba-8026-9564-000000000000'", "'6ccd780c-baba-1026-1564-5b8c656024db'", "'00000000-0000-1000-8000-000000000000'", "NULL"}, onMariaDB},
+	{"INET4", []string{"'0.0.0.0'", "'255.255.255.255'", "'10.0.0.1'", "'192.168.0.0'", "'0.0.0.9'", "NULL"}, onMariaDB},
+	{"INET6", []string{"'::'", "'::1'", "'1::'", "'1::2'", "'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'", "'2001:db8::ff00:42:8329'", "'1:0:0:2:0:0:0:3'",
+		"'1:0:0:2:3:0:0:4'", "'1:0:2:3:4:5:6:7'", "'1:2:3:4:5:6:7:0'", "'0:2:3:4:5:6:7:8'", "'::ffff:192.0.2.1'", "'::192.0.2.1'", "'::1.0'", "'::fffe:192.0.2.1'",
+		"'::ffff:0:0'", "'::ffff:0.0.1.0'", "'::1:0'", "'::1:0:0'", "'1:ffff:192.0.2.1::'", "'64:ff9b::192.0.2.33'", "'a:b:c:d:e:f:0:0'", "'ABCD::EF'", "NULL"}, onMariaDB},
+	{"VECTOR(3)", []string{"VEC_FromText('[1,-2,0.5]')", "VEC_FromText('[0,0,0]')", "NULL"}, onNewMariaDB},
+	{"VECTOR(63)", []string{"VEC_FromText(CONCAT('[', REPEAT('1,', 62), '2]'))"}, onNewMariaDB},
+	{"VECTOR(64)", []string{"VEC_FromText(CONCAT('[', REPEAT('1,', 63), '2]'))"}, onNewMariaDB},
+	{"VECTOR(16000)", []string{"VEC_FromText(CONCAT('[', REPEAT('1,', 15999), '2]'))"}, onNewMariaDB},
+	{"TIMESTAMP(6) NULL /* after 2038 */", []string{"'2038-01-19 08:44:08'", "'2106-02-07 11:58:15.999999'"}, onNewMariaDB},
+	{"DATETIME /* in UTC */", []string{"'2024-02-29 00:00:00'"}, onMariaDB},
+}
+
+// compressedCases are columns that MariaDB compresses: values too short for it, empty, and worth it.
+var compressedCases = func() []columnCase {
+	var cases []columnCase
+	text := []string{"''", "'x'", "'" + strings.Repeat("ä", 20) + "'", "REPEAT('ab', 100)", "NULL"}
+	for _, definition := range []string{
+		"VARCHAR(250) COMPRESSED", "VARCHAR(250) COMPRESSED CHARACTER SET latin1", "VARCHAR(255) COMPRESSED CHARACTER SET latin1", "VARCHAR(254) COMPRESSED CHARACTER SET latin1",
+		"VARCHAR(256) COMPRESSED CHARACTER SET latin1", "VARCHAR(300) COMPRESSED", "TINYTEXT COMPRESSED", "TEXT COMPRESSED", "MEDIUMTEXT COMPRESSED CHARACTER SET ucs2",
+		"LONGTEXT COMPRESSED CHARACTER SET sjis",
+	} {
+		values := text
+		if strings.HasSuffix(definition, "sjis") {
+			values = []string{"''", "REPEAT('表', 100)"}
+		}
+		cases = append(cases, columnCase{definition, values, onMariaDB})
+	}
+	binary := []string{"''", "x'00'", "REPEAT(x'00ff', 100)", "NULL"}
+	for _, definition := range []string{"VARBINARY(255) COMPRESSED", "VARBINARY(300) COMPRESSED", "TINYBLOB COMPRESSED", "BLOB COMPRESSED", "MEDIUMBLOB COMPRESSED", "LONGBLOB COMPRESSED"} {
+		cases = append(cases, columnCase{definition, binary, onMariaDB})
+	}
+	return append(cases,
+		columnCase{"VARCHAR(63) COMPRESSED", []string{"REPEAT('é', 63)"}, onMariaDB}, columnCase{"VARCHAR(64) COMPRESSED", []string{"REPEAT('é', 64)"}, onMariaDB},
+		columnCase{"MEDIUMTEXT COMPRESSED", []string{"REPEAT('abcdefgh', 100000)"}, onMariaDB})
+}()

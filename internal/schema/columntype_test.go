@@ -26,13 +26,18 @@ func TestParseColumnType(t *testing.T) {
 		{"year", Column{Type: Year, Length: 4}},
 		{"year(2)", Column{Type: Year, Length: 2}},
 		{"char(10)", Column{Type: Char, Length: 10}},
-		{"varchar(100) /*M!100301 COMPRESSED*/", Column{Type: VarChar, Length: 100}},
+		{"varchar(100) /*M!100301 COMPRESSED*/", Column{Type: VarChar, Length: 100, Compressed: true}},
 		{"longtext", Column{Type: Text, Length: 1<<32 - 1}},
 		{"varbinary(5)", Column{Type: VarBinary, Length: 5}},
 		{"enum('a','b''c','d,e)','f\\\\g','\\n')", Column{Type: Enum, Labels: []string{"a", "b'c", "d,e)", `f\g`, "\n"}}},
 		{"set('')", Column{Type: Set, Labels: []string{""}}},
 		{"geomcollection", Column{Type: Geometry, Length: 1<<32 - 1}},
-		{"vector(3)", Column{Type: Blob, Length: 1<<32 - 1}},
+		{"vector(3)", Column{Type: Vector, Length: 3}},
+		{"vector", Column{Type: Vector, Length: 2048}},
+		{"uuid", Column{Type: UUID}},
+		{"inet4", Column{Type: Inet4}},
+		{"inet6", Column{Type: Inet6}},
+		{"mediumtext /*M!100301 COMPRESSED*/", Column{Type: Text, Length: 1<<24 - 1, Compressed: true}},
 	}
 	for _, tt := range tests {
 		tt.want.ColumnType = tt.in
@@ -43,7 +48,7 @@ func TestParseColumnType(t *testing.T) {
 			t.Errorf("%s: %s", tt.in, diff)
 		}
 	}
-	for _, in := range []string{"", "uuid", "inet6", "decimal(66,0)", "decimal(5,6)", "decimal(x)", "datetime(7)", "varchar(x)",
+	for _, in := range []string{"", "xmltype", "decimal(66,0)", "decimal(5,6)", "decimal(x)", "datetime(7)", "varchar(x)",
 		"enum('a'", "enum('a)", "enum()", "enum(a)", "enum('a'b)", "int(11", "bit(-1)"} {
 		if got, err := ParseColumnType(in); err == nil {
 			t.Errorf("%q: %+v", in, got)

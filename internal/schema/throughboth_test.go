@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,42 +20,83 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
-// throughBoth fills a table for each case, and renders its rows from a SELECT and from the binlog.
-func throughBoth(t *testing.T, s *testservers.MySQLServer, cases []columnCase) []rendered {
+// perTable is how many cases share a table: tables cost more time than columns.
+const perTable = 16
+
+// throughBoth fills a column for each case that the server has a type for, and renders it from a SELECT and from the
+// binlog.
+func throughBoth(t *testing.T, s *testservers.MySQLServer, cases []columnCase, setup ...string) []rendered {
 	t.Helper()
 	db := s.Database(t)
-	logs := s.MustQuery(t, "SHOW BINARY LOGS")
-	last := logs[len(logs)-1]
-	start := source.Position{File: last[0], Offset: number(t, last[1])}
-
-	statements := []string{
-		"SET NAMES utf8mb4", "SET sql_mode = 'NO_ENGINE_SUBSTITUTION'", "SET time_zone = '+05:30'", "USE " + db,
-	}
-	var names []string
-	var all []columnCase
+	start := endOfLog(t, s)
+	statements := append([]string{
+		"SET NAMES utf8mb4", "SET sql_mode = 'NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES'", "SET time_zone = '+05:30'", "USE " + db,
+	}, setup...)
+	var mine []columnCase
 	for _, c := range cases {
 		if c.runsOn(s) {
-			all = append(all, c)
+			mine = append(mine, c)
 		}
 	}
-	for i, c := range all {
-		name := fmt.Sprintf("t%d", i)
-		names = append(names, name)
-		statements = append(statements, fmt.Sprintf("CREATE TABLE %s (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, v %s)", name, c.definition))
-		for values := range slices.Chunk(c.values, 1000) {
-			statements = append(statements, fmt.Sprintf("INSERT INTO %s (v) VALUES (%s)", name, strings.Join(values, "),(")))
-		}
+	tables := slices.Collect(slices.Chunk(mine, perTable))
+	for i, columns := range tables {
+		statements = append(statements, fill(fmt.Sprintf("t%d", i), columns)...)
 	}
-	statements = append(statements, "CREATE TABLE finish (id INT)", "INSERT INTO finish VALUES (1)")
-	s.MustExec(t, statements...)
+	s.MustExec(t, append(statements, "CREATE TABLE finish (id INT)", "INSERT INTO finish VALUES (1)")...)
 
+	selected, logged := selectAll(t, s, db, len(tables)), readBinlog(t, s, db, start)
+	var out []rendered
+	for i, columns := range tables {
+		name := fmt.Sprintf("t%d", i)
+		for j, c := range columns {
+			got, want := column(logged[name], j+1), column(selected[name], j+1)
+			if diff := cmp.Diff(want, got); diff != "" || len(got) < len(c.values) {
+				t.Errorf("%s: SELECT and binlog differ (-select +binlog):\n%s", c.definition, diff)
+				continue
+			}
+			for k, v := range c.values {
+				out = append(out, rendered{c.definition, v, got[k]})
+			}
+		}
+	}
+	return out
+}
+
+// fill makes a table with a column for each case. Rows behind a column's last value repeat it.
+func fill(name string, columns []columnCase) (statements []string) {
+	var definitions, names []string
+	rows := 0
+	for i, c := range columns {
+		names = append(names, fmt.Sprintf("v%d", i))
+		definitions = append(definitions, names[i]+" "+c.definition)
+		rows = max(rows, len(c.values))
+	}
+	statements = append(statements, fmt.Sprintf("CREATE TABLE %s (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, %s)", name, strings.Join(definitions, ", ")))
+	var tuples []string
+	for i := range rows {
+		var values []string
+		for _, c := range columns {
+			values = append(values, c.values[min(i, len(c.values)-1)])
+		}
+		tuples = append(tuples, "("+strings.Join(values, ", ")+")")
+	}
+	for some := range slices.Chunk(tuples, 1000) {
+		statements = append(statements, fmt.Sprintf("INSERT INTO %s (%s) VALUES %s", name, strings.Join(names, ", "), strings.Join(some, ", ")))
+	}
+	return statements
+}
+
+// selectAll renders all rows of the tables, as the full load would.
+func selectAll(t *testing.T, s *testservers.MySQLServer, db string, tables int) map[string][][]string {
+	t.Helper()
 	conn, err := source.Connect(t.Context(), serverConfig(s))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer source.Close(conn)
-	selected := map[string][]string{}
-	for _, name := range names {
+	selected := map[string][][]string{}
+	for i := range tables {
+		name := fmt.Sprintf("t%d", i)
 		table, err := source.LoadTable(t.Context(), conn, db, name)
 		if err != nil {
 			t.Fatal(err)
@@ -65,60 +107,61 @@ func throughBoth(t *testing.T, s *testservers.MySQLServer, cases []columnCase) [
 		}
 		query := fmt.Sprintf("SELECT %s FROM %s.%s ORDER BY id", strings.Join(layout.SelectList(), ", "), db, name)
 		err = source.StreamText(t.Context(), conn, query, func(row [][]byte) error {
-			selected[name] = append(selected[name], renderValue(layout, row))
+			selected[name] = append(selected[name], renderRow(layout, row))
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	logged := readBinlog(t, s, db, start)
+	return selected
+}
 
-	var out []rendered
-	for i, c := range all {
-		if diff := cmp.Diff(selected[names[i]], logged[names[i]]); diff != "" {
-			t.Errorf("%s: SELECT and binlog differ (-select +binlog):\n%s", c.definition, diff)
+func endOfLog(t *testing.T, s *testservers.MySQLServer) source.Position {
+	t.Helper()
+	logs := s.MustQuery(t, "SHOW BINARY LOGS")
+	last := logs[len(logs)-1]
+	offset, err := strconv.ParseUint(last[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source.Position{File: last[0], Offset: offset}
+}
+
+// renderRow has for each column its JSON, or "NULL", or the error.
+func renderRow(codec schema.Codec, row [][]byte) []string {
+	out := make([]string, len(row))
+	for i, v := range row {
+		if v == nil {
+			out[i] = "NULL"
 			continue
 		}
-		if len(selected[names[i]]) != len(c.values) {
-			t.Errorf("%s: %d rows of %d values", c.definition, len(selected[names[i]]), len(c.values))
-			continue
+		json, err := codec.AppendJSON(nil, i, v)
+		if err != nil {
+			json = []byte("error: " + err.Error())
 		}
-		for j, v := range c.values {
-			out = append(out, rendered{c.definition, v, selected[names[i]][j]})
-		}
+		out[i] = string(json)
 	}
 	return out
 }
 
-func number(t *testing.T, s string) (n uint64) {
-	t.Helper()
-	if _, err := fmt.Sscan(s, &n); err != nil {
-		t.Fatal(err)
+// column cuts one column out of rows.
+func column(rows [][]string, i int) []string {
+	out := make([]string, len(rows))
+	for j, row := range rows {
+		out[j] = row[i]
 	}
-	return n
-}
-
-// renderValue is the JSON of column v, or "NULL", or the error.
-func renderValue(codec schema.Codec, row [][]byte) string {
-	if row[1] == nil {
-		return "NULL"
-	}
-	out, err := codec.AppendJSON(nil, 1, row[1])
-	if err != nil {
-		return "error: " + err.Error()
-	}
-	return string(out)
+	return out
 }
 
 // logReader renders the rows that were inserted into the tables of a database, by table, until those of table finish.
-type logReader struct{ rows map[string][]string }
+type logReader struct{ rows map[string][][]string }
 
 var errFinished = errors.New("the last table has come")
 
-func readBinlog(t *testing.T, s *testservers.MySQLServer, db string, from source.Position) map[string][]string {
+func readBinlog(t *testing.T, s *testservers.MySQLServer, db string, from source.Position) map[string][][]string {
 	t.Helper()
-	l := &logReader{rows: map[string][]string{}}
+	l := &logReader{rows: map[string][][]string{}}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	err := binlog.New(binlog.Config{
@@ -139,7 +182,7 @@ func (l *logReader) Rows(_ context.Context, rows *binlog.Rows) error {
 		return errFinished
 	}
 	for rows.Next() {
-		l.rows[rows.Table.Name] = append(l.rows[rows.Table.Name], renderValue(rows.Layout, rows.After))
+		l.rows[rows.Table.Name] = append(l.rows[rows.Table.Name], renderRow(rows.Layout, rows.After))
 	}
 	return rows.Err()
 }
