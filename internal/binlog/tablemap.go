@@ -9,8 +9,9 @@ import (
 	"github.com/go-mysql-org/go-mysql/replication"
 )
 
-// tableMap is a table map as the client library reads it. The library does not know MariaDB's compressed columns: it is
-// shown them as columns of the same metadata without compression, for all its methods count on that.
+// tableMap is a table map as the client library reads it. The library does not know MariaDB's compressed columns, nor that
+// MySQL lists a character set for VECTOR ones: it is shown others of the same metadata in their place, for it finds the
+// character set of a column by counting.
 type tableMap struct {
 	*replication.TableMapEvent
 	ColumnType []byte // as they stand in the log
@@ -47,7 +48,7 @@ func (d *tableMapDecoder) decode(raw []byte) (m *tableMap, err error) {
 	m = &tableMap{ColumnType: bytes.Clone(types), mariaDB: d.mariaDB}
 	for i, t := range types {
 		switch t {
-		case mariaBlobCompressed:
+		case mariaBlobCompressed, mysql.MYSQL_TYPE_VECTOR:
 			types[i] = mysql.MYSQL_TYPE_BLOB
 		case mariaVarCharCompressed:
 			types[i] = mysql.MYSQL_TYPE_VARCHAR

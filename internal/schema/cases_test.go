@@ -31,7 +31,7 @@ func (c *columnCase) runsOn(s *testservers.MySQLServer) bool {
 	case "":
 		return true
 	case onMySQL:
-		return s.Program.Flavor == onMySQL
+		return s.Program.Flavor == dbserver.MySQL
 	case onNewMariaDB:
 		return s.Program.Flavor == dbserver.MariaDB && !strings.HasPrefix(s.Program.Version, "10.")
 	}
