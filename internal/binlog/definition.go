@@ -125,7 +125,7 @@ func fromTableMap(m *tableMap, base *schema.Table, cs charsets) (*schema.Table, 
 			c.Invisible = !v
 		}
 		if m.mariaDB {
-			if err := takeOverAddress(&c, base); err != nil {
+			if err := takeOverType(&c, base); err != nil {
 				return nil, err
 			}
 		}
@@ -255,10 +255,11 @@ func lobType(bytes uint16, binary bool) (string, error) {
 	return sizes[bytes-1] + "text", nil
 }
 
-// takeOverAddress makes a BINARY column of MariaDB the UUID or INET column that base has under its name, for a table map
-// describes both in the same way. Where base has no such column, nothing tells which of them it was.
-func takeOverAddress(c *schema.Column, base *schema.Table) error {
-	if c.Type != schema.Binary || c.Length != 16 && c.Length != 4 {
+// takeOverType makes up for what MariaDB's table maps do not say: they describe UUID, INET4 and INET6 as BINARY, and YEAR(2)
+// as YEAR. The type is that of base's column of the same name. Where base has none, nothing tells which one a BINARY was.
+func takeOverType(c *schema.Column, base *schema.Table) error {
+	address := c.Type == schema.Binary && (c.Length == 16 || c.Length == 4)
+	if !address && c.Type != schema.Year {
 		return nil
 	}
 	i := -1
@@ -266,12 +267,16 @@ func takeOverAddress(c *schema.Column, base *schema.Table) error {
 		i = slices.IndexFunc(base.Columns, func(b schema.Column) bool { return b.Name == c.Name })
 	}
 	if i < 0 {
+		if !address {
+			return nil
+		}
 		return fmt.Errorf("%w: column %s was %s or one of UUID, INET4 and INET6, which rows do not tell apart, and the table has no "+
 			"such column any more", ErrDefinition, c.Name, strings.ToUpper(c.ColumnType))
 	}
-	switch b := &base.Columns[i]; {
-	case c.Length == 16 && (b.Type == schema.UUID || b.Type == schema.Inet6), c.Length == 4 && b.Type == schema.Inet4:
-		c.Type, c.ColumnType, c.Length = b.Type, b.ColumnType, 0
+	b := &base.Columns[i]
+	size := map[schema.Type]uint32{schema.UUID: 16, schema.Inet6: 16, schema.Inet4: 4}[b.Type]
+	if address && size == c.Length || c.Type == schema.Year && b.Type == schema.Year {
+		c.Type, c.ColumnType, c.Length = b.Type, b.ColumnType, b.Length
 	}
 	return nil
 }

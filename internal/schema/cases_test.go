@@ -279,7 +279,7 @@ var mariaCases = []columnCase{
 	{"VECTOR(3)", []string{"VEC_FromText('[1,-2,0.5]')", "VEC_FromText('[0,0,0]')", "NULL"}, onNewMariaDB},
 	{"VECTOR(63)", []string{"VEC_FromText(CONCAT('[', REPEAT('1,', 62), '2]'))"}, onNewMariaDB},
 	{"VECTOR(64)", []string{"VEC_FromText(CONCAT('[', REPEAT('1,', 63), '2]'))"}, onNewMariaDB},
-	{"VECTOR(16000)", []string{"VEC_FromText(CONCAT('[', REPEAT('1,', 15999), '2]'))"}, onNewMariaDB},
+	{"VECTOR(12000)", []string{"VEC_FromText(CONCAT('[', REPEAT('1,', 11999), '2]'))"}, onNewMariaDB},
 	{"TIMESTAMP(6) NULL /* after 2038 */", []string{"'2038-01-19 08:44:08'", "'2106-02-07 11:58:15.999999'"}, onNewMariaDB},
 	{"DATETIME /* in UTC */", []string{"'2024-02-29 00:00:00'"}, onMariaDB},
 }
