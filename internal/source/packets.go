@@ -13,7 +13,8 @@ import (
 
 const (
 	packetBuffer   = 128 << 10 // read from the connection in pieces of up to this size
-	packetKeep     = 4 << 20   // a larger packet's buffer is given back once the packet was used
+	packetKeep     = 4 << 20   // a larger buffer is given back when packetPatience packets came that did not need it
+	packetPatience = 16
 	packetHeader   = 4
 	maxPacketPiece = 1<<24 - 1 // a piece of this length is followed by another
 )
@@ -27,7 +28,12 @@ type Packets struct {
 	buf        []byte
 	start, end int // what of buf has been read from r but not handed out
 	big        []byte
+	unused     int // packets that came since big was needed
 	seq        uint8
+
+	open bool // a packet has begun: Peek or Read was called, and neither Next nor Read have come to its end
+	left int  // bytes of its piece that were not handed out
+	more bool // another piece follows
 }
 
 // Send writes a command and returns the reader of what the server answers. Until that was read to its end, or for good
@@ -74,41 +80,105 @@ func (p *Packets) read(b []byte) (int, error) {
 	return p.r.Read(b)
 }
 
-// Next is the payload of the next packet, valid until the next call. The error is io.EOF where the connection ended
-// between two packets.
+// Next is the payload of the next packet, or what Read has left of it, valid until the next call. The error is io.EOF
+// where the connection ended between two packets.
 func (p *Packets) Next() ([]byte, error) {
-	if cap(p.big) > packetKeep {
-		p.big = nil
-	}
-	n, err := p.header()
-	if err != nil {
+	if err := p.begin(); err != nil {
 		return nil, err
 	}
-	if n < maxPacketPiece && n <= len(p.buf) {
-		if err := p.fill(n); err != nil {
+	if p.unused++; p.unused > packetPatience && cap(p.big) > packetKeep {
+		p.big = nil
+	}
+	if !p.more && p.left <= len(p.buf) {
+		if err := p.fill(p.left); err != nil {
 			return nil, unexpected(err)
 		}
-		payload := p.buf[p.start : p.start+n]
-		p.start += n
+		payload := p.buf[p.start : p.start+p.left]
+		p.start += p.left
+		p.open = false
 		return payload, nil
 	}
-	p.big = p.big[:0]
+	p.big, p.unused = p.big[:0], 0
 	for {
 		if p.large != nil {
-			if err := p.large(len(p.big) + n); err != nil {
+			if err := p.large(len(p.big) + p.left); err != nil {
 				return nil, err
 			}
 		}
-		if err := p.appendBig(n); err != nil {
+		if err := p.appendBig(p.left); err != nil {
 			return nil, unexpected(err)
 		}
-		if n < maxPacketPiece {
+		if !p.more {
+			p.open = false
 			return p.big, nil
 		}
-		if n, err = p.header(); err != nil {
+		if err := p.piece(); err != nil {
 			return nil, unexpected(err)
 		}
 	}
+}
+
+// Peek waits for the next packet and shows its first n bytes, or all where it has fewer, without taking them. It is for
+// a handful of bytes. The result is valid until the next call.
+func (p *Packets) Peek(n int) ([]byte, error) {
+	if err := p.begin(); err != nil {
+		return nil, err
+	}
+	n = min(n, p.left)
+	if err := p.fill(n); err != nil {
+		return nil, unexpected(err)
+	}
+	return p.buf[p.start : p.start+n], nil
+}
+
+// Read reads the packet that Peek has shown, for one that does not have to be in memory as a whole. The error is io.EOF
+// at the packet's end, and then the next packet is due.
+func (p *Packets) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for p.left == 0 {
+		if !p.open || !p.more {
+			p.open = false
+			return 0, io.EOF
+		}
+		if err := p.piece(); err != nil {
+			return 0, unexpected(err)
+		}
+	}
+	b = b[:min(len(b), p.left)]
+	n := copy(b, p.buf[p.start:p.end])
+	p.start += n
+	if n == 0 {
+		var err error
+		if n, err = p.read(b); n == 0 && err != nil {
+			return 0, unexpected(err)
+		}
+	}
+	p.left -= n
+	return n, nil
+}
+
+// Ended reports whether the packet that was last begun has come to its end.
+func (p *Packets) Ended() bool { return !p.open }
+
+// begin waits for the next packet, unless one has begun.
+func (p *Packets) begin() error {
+	if p.open {
+		return nil
+	}
+	if err := p.piece(); err != nil {
+		return err
+	}
+	p.open = true
+	return nil
+}
+
+// piece goes to the next piece of a packet.
+func (p *Packets) piece() error {
+	n, err := p.header()
+	p.left, p.more = n, n == maxPacketPiece
+	return err
 }
 
 // header reads a packet header and checks that no packet is missing.

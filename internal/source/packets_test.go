@@ -42,9 +42,77 @@ func TestPacketsOfEverySize(t *testing.T) {
 		if _, err := p.Next(); !errors.Is(err, io.EOF) {
 			t.Fatalf("after the last packet: %v, want EOF", err)
 		}
-		if cap(p.big) > packetKeep {
-			t.Errorf("%d bytes are kept", cap(p.big))
+	}
+}
+
+// A large buffer serves the large packets that follow, and is given back when none do.
+func TestPacketsGiveMemoryBack(t *testing.T) {
+	large := make([]byte, packetKeep+1)
+	payloads := [][]byte{large}
+	for range packetPatience + 1 {
+		payloads = append(payloads, []byte("small"))
+	}
+	p := newPackets(bytes.NewReader(wire(0, slices.Concat(payloads[:packetPatience], payloads)...)), 0)
+	for i := range packetPatience + len(payloads) {
+		if _, err := p.Next(); err != nil {
+			t.Fatal(err)
 		}
+		if kept := cap(p.big) > packetKeep; kept != (i < packetPatience+len(payloads)-1) {
+			t.Fatalf("%d bytes are kept after %d packets", cap(p.big), i+1)
+		}
+	}
+}
+
+// A packet can be looked at before it is taken, and be read without being held.
+func TestPacketsPeekAndRead(t *testing.T) {
+	var payloads [][]byte
+	for _, n := range []int{0, 1, 27, 300, packetBuffer + 1, maxPacketPiece, 2*maxPacketPiece + 7} {
+		payloads = append(payloads, bytes.Repeat([]byte{byte(n), byte(n >> 8), 3}, n/3+1)[:n])
+	}
+	data := wire(250, payloads...)
+	for how, take := range map[string]func(*Packets) ([]byte, error){
+		"Next": (*Packets).Next,
+		"Read": func(p *Packets) ([]byte, error) { return io.ReadAll(p) },
+		"both": func(p *Packets) ([]byte, error) {
+			first := make([]byte, 100)
+			n, err := p.Read(first)
+			if errors.Is(err, io.EOF) {
+				return nil, nil
+			}
+			rest, err := p.Next()
+			return append(first[:n], rest...), err
+		},
+	} {
+		p := newPackets(iotest.HalfReader(bytes.NewReader(data)), 250)
+		for _, want := range payloads {
+			for _, n := range []int{1, 27, 5} {
+				if got, err := p.Peek(n); err != nil || !bytes.Equal(got, want[:min(n, len(want))]) {
+					t.Fatalf("%s: Peek(%d) at a packet of %d bytes: %x, %v", how, n, len(want), got, err)
+				}
+			}
+			if p.Ended() {
+				t.Fatalf("%s: a packet of %d bytes has ended before it was taken", how, len(want))
+			}
+			got, err := take(p)
+			if err != nil || !bytes.Equal(got, want) || !p.Ended() {
+				t.Fatalf("%s: packet of %d bytes came as %d bytes, %v", how, len(want), len(got), err)
+			}
+		}
+		if _, err := p.Peek(1); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: after the last packet: %v, want EOF", how, err)
+		}
+	}
+	p := newPackets(bytes.NewReader(data[:len(data)-1]), 250)
+	for range payloads[1:] {
+		if _, err := p.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(p); !errors.Is(err, io.ErrUnexpectedEOF) || p.Ended() {
+		t.Errorf("a packet that is cut off gives %v", err)
 	}
 }
 
