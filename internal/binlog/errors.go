@@ -43,6 +43,7 @@ var (
 	ErrRolledBack   = errors.New("rows that were logged have been rolled back")
 	ErrCorrupt      = errors.New("the event is damaged")
 	ErrDefinition   = errors.New("the table's definition does not fit its rows")
+	ErrTooLarge     = errors.New("the event is larger than any record of it could be")
 )
 
 const (
@@ -51,6 +52,7 @@ const (
 	hintAhead = "if the server was reset, restored or replaced, load the tables again from its present position; " +
 		"if a replica is still catching up, wait and start again"
 	hintOtherLog = "the server was reset or restored from a backup: load the tables again from its present position, with an empty checkpoint.store"
+	hintTooLarge = "a record of a stream has room for 10 MiB; leave the table out, or, if the event holds many rows, lower binlog_row_event_max_size"
 	hintReload   = "start from a position behind it and load the table again, or leave the table out"
 )
 

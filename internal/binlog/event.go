@@ -24,6 +24,7 @@ type event struct {
 	flags      uint16
 	body       []byte
 	start, end uint64
+	cut        bool   // body is only the beginning: the event was too large, or its body is not needed
 	rowBase    uint32 // added to the row index: tells the rows of events apart that share one place
 }
 
@@ -32,6 +33,15 @@ func (e *event) artificial() bool { return e.flags&replication.LOG_EVENT_ARTIFIC
 
 // parseHeader reads the header of an event that fills data.
 func parseHeader(data []byte) (event, error) {
+	e, err := headerOf(data)
+	if err == nil && uint64(e.size) != uint64(len(data)) {
+		err = fmt.Errorf("%w: its header says %d bytes, but %d came", ErrCorrupt, e.size, len(data))
+	}
+	return e, err
+}
+
+// headerOf reads the header of an event that begins with data.
+func headerOf(data []byte) (event, error) {
 	if len(data) < eventHeader {
 		return event{}, fmt.Errorf("%w: it has %d bytes where a header alone takes %d", ErrCorrupt, len(data), eventHeader)
 	}
@@ -44,11 +54,13 @@ func parseHeader(data []byte) (event, error) {
 		flags:  binary.LittleEndian.Uint16(data[17:]),
 		body:   data[eventHeader:],
 	}
-	if uint64(e.size) != uint64(len(data)) {
-		return e, fmt.Errorf("%w: its header says %d bytes, but %d came", ErrCorrupt, e.size, len(data))
+	if e.size < eventHeader {
+		return e, fmt.Errorf("%w: its header says that it has %d bytes, where a header alone takes %d", ErrCorrupt, e.size, eventHeader)
 	}
 	return e, nil
 }
+
+var errChecksum = fmt.Errorf("%w: its checksum does not fit its bytes", ErrCorrupt)
 
 // dropChecksum verifies the checksum at the end of an event that is known to have one, and takes it off the body.
 func (e *event) dropChecksum(data []byte) error {
@@ -56,7 +68,7 @@ func (e *event) dropChecksum(data []byte) error {
 		return fmt.Errorf("%w: it is too short for a checksum", ErrCorrupt)
 	}
 	if !checksumFits(data) {
-		return fmt.Errorf("%w: its checksum does not fit its bytes", ErrCorrupt)
+		return errChecksum
 	}
 	e.body = e.body[:len(e.body)-checksumSize]
 	return nil

@@ -3,18 +3,17 @@ package binlog
 import (
 	"bytes"
 	"compress/zlib"
+	"errors"
 	"fmt"
 	"io"
 )
 
 // inflater undoes MariaDB's compression of single events. Its result is overwritten by the next call.
 type inflater struct {
-	zlib io.ReadCloser
-	buf  bytes.Buffer
+	limit int // larger results are refused
+	zlib  io.ReadCloser
+	out   scratch
 }
-
-// maxInflated is the largest event that MariaDB writes.
-const maxInflated = 1 << 30
 
 // inflate reads a head of one byte, of which the lower three bits say how many bytes of length follow and the next three
 // how it was compressed, the length with its highest byte first, and then the compressed bytes.
@@ -29,8 +28,8 @@ func (f *inflater) inflate(data []byte) ([]byte, error) {
 	for _, b := range data[1 : 1+data[0]&7] {
 		size = size<<8 | uint64(b)
 	}
-	if size > maxInflated {
-		return nil, fmt.Errorf("%w: it claims to hold %d bytes", ErrCorrupt, size)
+	if size > uint64(f.limit) {
+		return nil, fmt.Errorf("%w: decompressed it has %d bytes", ErrTooLarge, size)
 	}
 	from := bytes.NewReader(data[1+data[0]&7:])
 	var err error
@@ -43,13 +42,13 @@ func (f *inflater) inflate(data []byte) ([]byte, error) {
 		f.zlib = nil
 		return nil, fmt.Errorf("%w: decompress: %w", ErrCorrupt, err)
 	}
-	if f.buf.Cap() > 4<<20 {
-		f.buf = bytes.Buffer{}
+	out, err := f.out.read(f.zlib, nil, int(size))
+	if err != nil {
+		return nil, fmt.Errorf("%w: decompress %d bytes: %w", ErrCorrupt, size, err)
 	}
-	f.buf.Reset()
-	// The length is only believed as far as there are bytes: growing with them costs what they are worth.
-	if n, err := io.Copy(&f.buf, io.LimitReader(f.zlib, int64(size)+1)); err != nil || uint64(n) != size {
-		return nil, fmt.Errorf("%w: %d of %d bytes could be decompressed: %w", ErrCorrupt, n, size, err)
+	// Only its end shows whether the compressed bytes were whole.
+	if n, err := f.zlib.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: more than %d bytes could be decompressed, or their end is damaged: %w", ErrCorrupt, size, err)
 	}
-	return f.buf.Bytes(), nil
+	return out, nil
 }

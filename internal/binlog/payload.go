@@ -3,7 +3,6 @@ package binlog
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,11 +11,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// payloadReader decompresses transactions as a stream: besides the compressed bytes, only one event is in memory.
+// payloadReader decompresses transactions as a stream: besides the compressed bytes, or a part of them, only one event
+// is in memory.
 type payloadReader struct {
-	zstd  *zstd.Decoder
-	buf   []byte
-	depth int
+	zstd *zstd.Decoder
+	head [peeked]byte
+	open bool
 }
 
 // Fields of a transaction payload event.
@@ -27,34 +27,42 @@ const (
 
 	compressionZstd = 0
 	compressionNone = 255
+
+	maxPayloadFields = 64 // bytes that the fields take, at most
 )
 
-// payloadEvent handles the events in a compressed transaction, in order. All of them get the place of the payload; the
-// byte at which each stands in the decompressed stream goes into the row numbers, so that a row's coordinate is unique, in
-// order, and the same whoever reads it.
+// payloadEvent handles the events in a compressed transaction that is in memory.
 func (s *stream) payloadEvent(ctx context.Context, e *event) error {
-	if s.payload.depth > 0 {
-		return fmt.Errorf("%w: a compressed transaction within a compressed transaction", ErrCorrupt)
-	}
-	s.payload.depth++
-	defer func() { s.payload.depth-- }()
-
-	data, compression, err := payloadOf(e.body)
+	data, compression, err := payloadOf(e.body, uint64(len(e.body)))
 	if err != nil {
 		return err
 	}
-	var r io.Reader = bytes.NewReader(data)
+	return s.innerEvents(ctx, e, bytes.NewReader(data), compression)
+}
+
+// innerEvents handles the events in a compressed transaction, in order. All of them get the place of the payload; the
+// byte at which each stands in the decompressed stream goes into the row numbers, so that a row's coordinate is unique, in
+// order, and the same whoever reads it.
+func (s *stream) innerEvents(ctx context.Context, e *event, r io.Reader, compression uint64) error {
+	if s.payload.open {
+		return fmt.Errorf("%w: a compressed transaction within a compressed transaction", ErrCorrupt)
+	}
+	s.payload.open = true
+	defer func() { s.payload.open = false }()
 	switch compression {
 	case compressionNone:
 	case compressionZstd:
-		if r, err = s.payload.reader(r); err != nil {
+		z, done, err := s.payload.decompress(r)
+		if err != nil {
 			return err
 		}
+		defer done()
+		r = z
 	default:
 		return fmt.Errorf("%w: compression type %d", ErrUnknownEvent, compression)
 	}
 	for at := uint64(0); ; {
-		inner, err := s.payload.next(r)
+		inner, err := s.innerEvent(r)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -73,10 +81,11 @@ func (s *stream) payloadEvent(ctx context.Context, e *event) error {
 	}
 }
 
-// payloadOf reads the fields in front of the payload: type, length, value each.
-func payloadOf(b []byte) (payload []byte, compression uint64, err error) {
+// payloadOf reads the fields in front of the payload: type, length, value each. b is the beginning of the event's body,
+// or all of it, size is the body's length.
+func payloadOf(b []byte, size uint64) (payload []byte, compression uint64, err error) {
 	bad := fmt.Errorf("%w: its fields do not fit in", ErrCorrupt)
-	size, compression := uint64(math.MaxUint64), compressionNone
+	announced, compression, body := uint64(math.MaxUint64), compressionNone, uint64(len(b))
 	for {
 		field, rest, ok := packedInt(b)
 		if !ok {
@@ -93,7 +102,7 @@ func payloadOf(b []byte) (payload []byte, compression uint64, err error) {
 		value, _, ok := packedInt(rest[:length])
 		switch field {
 		case payloadSize:
-			if size = value; !ok {
+			if announced = value; !ok {
 				return nil, 0, bad
 			}
 		case payloadCompression:
@@ -103,60 +112,65 @@ func payloadOf(b []byte) (payload []byte, compression uint64, err error) {
 		}
 		b = rest[length:]
 	}
-	if size != math.MaxUint64 && size != uint64(len(b)) {
-		return nil, 0, fmt.Errorf("%w: a payload of %d bytes is announced and %d came", ErrCorrupt, size, len(b))
+	if size -= body - uint64(len(b)); announced != math.MaxUint64 && announced != size {
+		return nil, 0, fmt.Errorf("%w: a payload of %d bytes is announced and %d came", ErrCorrupt, announced, size)
 	}
 	return b, compression, nil
 }
 
-// reader starts decompressing, with the one decoder that is kept.
-func (p *payloadReader) reader(r io.Reader) (io.Reader, error) {
+// maxWindow is how far back a payload may refer to what has been decompressed: as far as the highest level that the
+// server can be set to does.
+const maxWindow = 128 << 20
+
+// decompress starts decompressing, with the one decoder that is kept.
+func (p *payloadReader) decompress(r io.Reader) (z io.Reader, done func(), err error) {
 	if p.zstd == nil {
 		// Concurrency 1 means: in this goroutine, nothing to be closed, nothing read ahead.
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, err
-		}
-		p.zstd = d
-		return d, nil
+		p.zstd, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	} else {
+		err = p.zstd.Reset(r)
 	}
-	return p.zstd, p.zstd.Reset(r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: decompress: %w", ErrCorrupt, err)
+	}
+	return p.zstd, func() { _ = p.zstd.Reset(nil) }, nil
 }
 
-// maxInnerEvent is the largest event that MySQL writes.
-const maxInnerEvent = 1 << 30
-
-// next reads one event. Events in a payload have no checksum. The error is io.EOF behind the last.
-func (p *payloadReader) next(r io.Reader) (event, error) {
-	head := [eventHeader]byte{}
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+// innerEvent reads one event, of a large one that is not needed only the beginning. Events in a payload have no checksum.
+// The error is io.EOF behind the last.
+func (s *stream) innerEvent(r io.Reader) (event, error) {
+	failed := func(err error) error { return fmt.Errorf("%w: decompress: %w", ErrCorrupt, err) }
+	head := s.payload.head[:eventHeader]
+	if _, err := io.ReadFull(r, head); err != nil {
 		if errors.Is(err, io.EOF) {
 			return event{}, io.EOF
 		}
-		return event{}, fmt.Errorf("%w: decompress: %w", ErrCorrupt, err)
+		return event{}, failed(err)
 	}
-	size := binary.LittleEndian.Uint32(head[9:])
-	if size < eventHeader || size > maxInnerEvent {
-		return event{}, fmt.Errorf("%w: an event of %d bytes in it", ErrCorrupt, size)
+	e, err := headerOf(head)
+	if err != nil {
+		return e, err
 	}
-	if cap(p.buf) > 4<<20 && int(size) < cap(p.buf)/4 {
-		p.buf = nil
-	}
-	p.buf = append(p.buf[:0], head[:]...)
-	if err := p.fill(r, int(size)); err != nil {
-		return event{}, fmt.Errorf("%w: decompress: %w", ErrCorrupt, err)
-	}
-	return parseHeader(p.buf)
-}
-
-// fill reads up to size bytes in steps, so that a length that lies does not take memory by itself.
-func (p *payloadReader) fill(r io.Reader, size int) error {
-	for len(p.buf) < size {
-		at := len(p.buf)
-		p.buf = append(p.buf, make([]byte, min(size-at, 1<<20))...)
-		if _, err := io.ReadFull(r, p.buf[at:]); err != nil {
-			return err
+	left := int64(e.size) - eventHeader
+	if left > int64(s.r.limits.whole) {
+		head = s.payload.head[:]
+		if _, err := io.ReadFull(r, head[eventHeader:]); err != nil {
+			return e, failed(err)
+		}
+		e.body = head[eventHeader:]
+		left -= peeked - eventHeader
+		if !s.keeps(&e) {
+			e.cut = true
+			if _, err := io.CopyN(io.Discard, r, left); err != nil {
+				return e, failed(err)
+			}
+			return e, nil
 		}
 	}
-	return nil
+	data, err := s.scratch.read(r, head, int(left))
+	if err != nil {
+		return e, failed(err)
+	}
+	e.body = data[eventHeader:]
+	return e, nil
 }

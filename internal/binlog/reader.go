@@ -49,6 +49,7 @@ type Reader struct {
 	retries retries
 	silence time.Duration // how long the server may say nothing
 	onReady func(n int)   // for tests: the n-th connection begins to send
+	limits  limits        // (Tests lower them.)
 }
 
 // New makes a Reader. It does no I/O.
@@ -59,6 +60,7 @@ func New(cfg Config) *Reader {
 	}
 	return &Reader{
 		cfg: cfg, metrics: newMetrics(cfg.Registerer), catalog: catalog{cfg: cfg}, silence: readTimeout(cfg.Heartbeat), onReady: func(int) {},
+		limits: defaultLimits,
 	}
 }
 
@@ -69,6 +71,7 @@ type progress struct {
 	boundary source.Position // the last one; GTIDSet is not kept up in it
 	set      *GTIDSet        // everything up to boundary; nil if the position is found by file and offset
 	part     part            // of the transaction behind boundary
+	payload  *verified       // the large payload that was read through last, if it is still to be handed over
 	moved    bool            // since the last connection was opened
 }
 
@@ -106,6 +109,9 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 		}
 		if h, ok := errors.AsType[*handlerError](err); ok {
 			return h.err
+		}
+		if errors.Is(err, errReadAgain) {
+			continue
 		}
 		if final(err, connected > 0) {
 			return err

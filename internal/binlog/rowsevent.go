@@ -50,7 +50,10 @@ func (s *stream) rowsEvent(ctx context.Context, e *event) error {
 // the rows of this table alone is a *TableError; no other error is.
 func (s *stream) readable(ctx context.Context, e *event, m mapped) (rowsHeader, error) {
 	place := s.place(e, m.start)
-	h, err := parseRows(e.kind, e.body, &s.inflater)
+	h, err := s.parseRows(e)
+	if errors.Is(err, ErrTooLarge) {
+		return h, unfit(m.table, place, hintTooLarge, err)
+	}
 	if err != nil {
 		return h, unfit(m.table, place, "find out what damaged the event or made the program misread it", err)
 	}
@@ -70,6 +73,14 @@ func (s *stream) readable(ctx context.Context, e *event, m mapped) (rowsHeader, 
 // unfit is the error of a table whose rows at a place cannot be read; hint is what to do besides loading it again.
 func unfit(tab *table, place record.Place, hint string, err error) *TableError {
 	return &TableError{Schema: tab.schema, Name: tab.name, Place: place, Err: err, Hint: hint + ", " + reload(tab.schema, tab.name)}
+}
+
+// parseRows reads the head of an event that has to be in memory as a whole.
+func (s *stream) parseRows(e *event) (rowsHeader, error) {
+	if e.cut {
+		return rowsHeader{}, tooLarge(e)
+	}
+	return parseRows(e.kind, e.body, &s.inflater)
 }
 
 // rowsOf fills the one Rows that is used for all events.

@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -30,11 +31,13 @@ type stream struct {
 	rows     Rows
 	payload  payloadReader
 	inflater inflater
+	scratch  scratch // of a large event, or of one out of a payload
 }
 
 func newStream(r *Reader, p *progress, tabs *tables, packets *source.Packets) *stream {
 	s := &stream{r: r, h: r.cfg.Handler, progress: p, packets: packets, tables: tabs, mariadb: p.server.Flavor == source.MariaDB}
 	tabs.forget()
+	s.inflater.limit = r.limits.event
 	if !byGTID(p.server, p.set) {
 		s.cursor.file = p.boundary.File
 		s.cursor.end = p.boundary.Offset
@@ -58,6 +61,20 @@ func (s *stream) part() part {
 func (s *stream) run(ctx context.Context, ready func()) error {
 	s.packets.SetTimeout(searchTimeout)
 	for first := true; ; first = false {
+		head, err := s.packets.Peek(1 + peeked)
+		if err != nil {
+			return fmt.Errorf("read from the source: %w", err)
+		}
+		if len(head) == 1+peeked && head[0] == 0 && int64(binary.LittleEndian.Uint32(head[1+9:])) > int64(s.r.limits.whole) {
+			begun := [peeked]byte(head[1:])
+			if _, err := s.packets.Read(make([]byte, 1)); err != nil {
+				return fmt.Errorf("read from the source: %w", err)
+			}
+			if err := s.takeLarge(ctx, begun[:]); err != nil {
+				return err
+			}
+			continue
+		}
 		data, err := s.packets.Next()
 		if err != nil {
 			return fmt.Errorf("read from the source: %w", err)
@@ -84,6 +101,7 @@ func (s *stream) run(ctx context.Context, ready func()) error {
 // take handles the bytes of one event.
 func (s *stream) take(ctx context.Context, data []byte) error {
 	e, err := parseHeader(data)
+	e.start = s.cursor.end
 	if err != nil {
 		return s.fail(e, err)
 	}
