@@ -27,16 +27,18 @@ const productMemory = 256 << 20
 
 // params is what a step has to know. The parent sends it on standard input.
 type params struct {
-	Port    int    `json:"port"` // of the database server
-	File    string `json:"file"` // where the changes begin
-	Offset  uint32 `json:"offset"`
-	Changes int64  `json:"changes"` // how many there are
-	Rows    int64  `json:"rows"`    // in the table
-	Table   string `json:"table"`
-	Stream  string `json:"stream"`  // endpoint of the stub stream
-	Records string `json:"records"` // file of records, one a line
-	Dir     string `json:"dir"`     // for what the step writes
-	Profile string `json:"profile"` // folder for CPU profiles; empty: none
+	Port     int    `json:"port"` // of the database server
+	File     string `json:"file"` // where the changes begin
+	Offset   uint32 `json:"offset"`
+	Changes  int64  `json:"changes"`  // how many there are
+	Rows     int64  `json:"rows"`     // in the table
+	Database string `json:"database"` // default: the measurements' own
+	Table    string `json:"table"`
+	Stream   string `json:"stream"`  // endpoint of the stub stream
+	Records  string `json:"records"` // file of records, one a line
+	Dir      string `json:"dir"`     // for what the step writes
+	Profile  string `json:"profile"` // folder for CPU profiles; empty: none
+	Refusal  string `json:"refusal"` // what the error says that the step must end with; empty: it must not
 }
 
 // source is how the product reaches the database server.
@@ -76,6 +78,7 @@ var steps = map[string]step{
 	"binlog ours":     binlogOurs,
 	"stream baseline": streamBaseline,
 	"stream ours":     streamOurs,
+	"refusal ours":    refusalOurs,
 	"load bare":       loadBare,
 	"load baseline":   loadBaseline,
 	"load ours":       loadOurs,
@@ -107,7 +110,7 @@ func runStep(name string) int {
 
 func measured(name string, do step, p *params) error {
 	if strings.HasSuffix(name, " ours") {
-		debug.SetMemoryLimit(productMemory)
+		debug.SetMemoryLimit(productMemory - productMemory/8)
 	}
 	if p.Profile != "" {
 		stop, err := profile(filepath.Join(p.Profile, strings.ReplaceAll(name, " ", "-")+".pprof"))

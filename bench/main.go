@@ -27,11 +27,13 @@ func main() {
 
 // settings are the sizes of a run.
 type settings struct {
-	Changes int64 `json:"changes"` // row changes in the binlog
-	TxRows  int64 `json:"tx_rows"` // row changes a transaction
-	Repeat  int   `json:"repeat"`  // runs of everything; the median counts
-	LargeTx int64 `json:"large_tx_mib"`
-	Deliver int64 `json:"deliver_mib"` // record bytes in the stream for the deliver measurements
+	Changes int64  `json:"changes"` // row changes in the binlog
+	TxRows  int64  `json:"tx_rows"` // row changes a transaction
+	Repeat  int    `json:"repeat"`  // runs of everything; the median counts
+	LargeTx int64  `json:"large_tx_mib"`
+	Deliver int64  `json:"deliver_mib"` // record bytes in the stream for the deliver measurements
+	Ceiling int64  `json:"ceiling_mib"` // a transaction of the ceiling measurements
+	Cases   string `json:"cases"`
 }
 
 func run() error {
@@ -43,7 +45,9 @@ func run() error {
 	flag.Int64Var(&s.LargeTx, "large-tx-mib", 1024, "size of the large transaction of the memory measurement")
 	flag.Int64Var(&s.Deliver, "deliver-mib", 384, "record bytes to deliver")
 	flag.StringVar(&out, "out", filepath.Join("bench", "results", "latest.json"), "where to write the results")
-	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default all)")
+	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default these), and ceiling: memory under extreme input")
+	flag.Int64Var(&s.Ceiling, "ceiling-mib", 2048, "size of the large transactions of the ceiling measurement")
+	flag.StringVar(&s.Cases, "cases", "", "what of the ceiling measurement is wanted: a part of the cases' names (default all)")
 	flag.StringVar(&profiles, "profile", "", "folder to write a CPU profile of each step into")
 	flag.Parse()
 

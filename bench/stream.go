@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,15 +27,6 @@ func awsConfig() aws.Config {
 
 // streamOurs is the product's whole replicating half, with order per key, checkpoints and all.
 func streamOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	rules, err := mapping.Parse(fmt.Appendf(nil, `{"rules": [{"rule-type": "selection", "rule-id": "1", "rule-name": "1",
-		"object-locator": {"schema-name": %q, "table-name": %q}, "rule-action": "include"}]}`, database, p.Table))
-	if err != nil {
-		return err
-	}
-	store, err := checkpoint.OpenFile(p.Dir)
-	if err != nil {
-		return err
-	}
 	// It ends when the stub has everything. What the stub counts includes the records that announce the start.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -50,6 +43,29 @@ func streamOurs(ctx context.Context, p *params, done func(items, bytes int64)) e
 			}
 		}
 	}()
+	return replicate(ctx, p)
+}
+
+// refusalOurs is the same where something comes that has to be refused.
+func refusalOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	err := replicate(ctx, p)
+	if err == nil || !strings.Contains(err.Error(), p.Refusal) {
+		return fmt.Errorf("ended with %w where %q was due", err, p.Refusal)
+	}
+	done(1, 0)
+	return nil
+}
+
+func replicate(ctx context.Context, p *params) error {
+	rules, err := mapping.Parse(fmt.Appendf(nil, `{"rules": [{"rule-type": "selection", "rule-id": "1", "rule-name": "1",
+		"object-locator": {"schema-name": %q, "table-name": %q}, "rule-action": "include"}]}`, cmp.Or(p.Database, database), p.Table))
+	if err != nil {
+		return err
+	}
+	store, err := checkpoint.OpenFile(p.Dir)
+	if err != nil {
+		return err
+	}
 	return pipeline.NewReplicate(pipeline.ReplicateConfig{
 		Task: "bench", Migration: pipeline.CDC, Source: p.source(), ServerID: 7003, Rules: rules,
 		Records: recordOptions(), Rendered: schema.Options{}, Deduplicate: true,

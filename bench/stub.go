@@ -176,7 +176,7 @@ func (s *stub) answer(operation string, body []byte) ([]byte, error) {
 	case "DescribeStreamSummary":
 		return fmt.Appendf(nil, `{"StreamDescriptionSummary": {"StreamName": %q, "StreamARN": %q, "StreamStatus": "ACTIVE",
 			"StreamModeDetails": {"StreamMode": "PROVISIONED"}, "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1700000000,
-			"EnhancedMonitoring": [], "EncryptionType": "NONE", "OpenShardCount": %d, "ConsumerCount": 0}}`,
+			"EnhancedMonitoring": [], "EncryptionType": "NONE", "OpenShardCount": %d, "ConsumerCount": 0, "MaxRecordSizeInKiB": 10240}}`,
 			streamName, "arn:aws:kinesis:us-east-1:000000000000:stream/"+streamName, s.shards()), nil
 	case "ListShards":
 		return s.listShards(), nil

@@ -41,7 +41,8 @@ func daemon(a *app, file string, halves config.Half, once bool) error {
 		return err
 	}
 	log := newLogger(a.stderr, cfg.Log)
-	debug.SetMemoryLimit(int64(cfg.MemoryLimit))
+	limit := int64(cfg.MemoryLimit)
+	debug.SetMemoryLimit(limit - limit/8) // the collector may be late by one large record
 	log.Info("binlogstreamer starts", "version", buildVersion(), "pipeline", cfg.Name, "config", cfg.File, "pid", os.Getpid())
 	if idle := cfg.Replication.Settings.NoEffect; halves&config.Replicate != 0 && len(idle) > 0 {
 		log.Info("parts of the task settings have no effect here", "file", cfg.Replication.TaskSettings, "parts", idle)
