@@ -218,6 +218,10 @@ func keyChanged(t *schema.Table, before, after [][]byte) bool {
 func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row, before [][]byte) error {
 	e.tx.rows++
 	e.tx.records++
+	least, likely := c.plan.Bounds(op, row, before)
+	if least > kinesisout.MaxRequestBytes {
+		return e.refuse(c, row, least)
+	}
 	if c.window != nil && c.window.wanted() {
 		if err := e.note(c, row); err != nil {
 			return err
@@ -229,6 +233,9 @@ func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row,
 	// A row that cannot be written must not get a number: nobody would ever acknowledge it.
 	var err error
 	c.stamp.RecordID, c.stamp.Place = e.tx.records, c.at.Place
+	if likely > cap(e.buf) {
+		e.buf = make([]byte, 0, likely) // at once, and not by doubling
+	}
 	if e.buf, err = c.plan.Append(e.buf[:0], op, row, before, &c.stamp); err != nil {
 		return err
 	}
@@ -243,7 +250,22 @@ func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row,
 		return oversized(err, c.table, e.key)
 	}
 	e.metrics.changed(c.table, op)
+	if cap(e.buf) > bufferKeep {
+		e.buf = nil
+	}
 	return nil
+}
+
+// bufferKeep is the largest buffer for a record that is kept for the next.
+const bufferKeep = 16 << 20
+
+// refuse is the end of a row that no record can hold. It is seen before memory is spent on the record.
+func (e *emitter) refuse(c *change, row [][]byte, least int) error {
+	var err error
+	if e.key, err = c.plan.AppendPartitionKey(e.key[:0], row, &c.stamp); err != nil {
+		return err
+	}
+	return oversized(&kinesisout.OversizedError{Size: least, Limit: kinesisout.MaxRequestBytes}, c.table, e.key)
 }
 
 func (e *emitter) note(c *change, row [][]byte) (err error) {

@@ -23,6 +23,7 @@ type Plan struct {
 	key       []int    // columns of the partition key; nil: the table has none
 	rowKey    []int    // columns of the row key
 	attribute int      // column of KeyAttributeName
+	long      []longColumn
 
 	dataOpen   []byte // {"data":{
 	objectEnd  []byte // } of data and of the before-image
@@ -69,6 +70,7 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 			return nil, fmt.Errorf("plan records of %s: the table has no column %q to take the partition key from; choose another partition-key-name or partition-key-type for it", p.fullName, o.PartitionKeyName)
 		}
 	}
+	p.findLong()
 	p.render()
 	return p, nil
 }
