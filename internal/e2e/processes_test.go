@@ -15,39 +15,50 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "binlogstreamer-e2e-")
+// builds is a folder for binaries.
+var builds = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "binlogstreamer-e2e-") })
+
+func build(name string, flags ...string) (string, error) {
+	dir, err := builds()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "binlogstreamer")
-	out, err := exec.Command("go", "build", "-race", "-o", path, "../../cmd/binlogstreamer").CombinedOutput()
+	path := filepath.Join(dir, name)
+	args := append(append([]string{"build"}, flags...), "-o", path, "../../cmd/binlogstreamer")
+	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
+
+// binary is what is tested; plainBinary the same without the race detector, whose memory is not the program's.
+var (
+	binary      = sync.OnceValues(func() (string, error) { return build("binlogstreamer-race", "-race") })
+	plainBinary = sync.OnceValues(func() (string, error) { return build("binlogstreamer") })
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if dir, err := builds(); err == nil {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
 
 // daemon is one command of the binary that is started, killed and started again.
 type daemon struct {
-	t    *testing.T
-	args []string
-	log  string
+	t     *testing.T
+	build func() (string, error)
+	args  []string
+	log   string
 	cmd  *exec.Cmd
 	done chan error
 }
 
 func newDaemon(t *testing.T, name string, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, args: args, log: filepath.Join(t.TempDir(), name+".log")}
+	d := &daemon{t: t, build: binary, args: args, log: filepath.Join(t.TempDir(), name+".log")}
 	t.Cleanup(func() {
 		if d.cmd != nil {
 			_ = d.cmd.Process.Kill()
@@ -62,7 +73,7 @@ func newDaemon(t *testing.T, name string, args ...string) *daemon {
 
 func (d *daemon) start() {
 	d.t.Helper()
-	path, err := binary()
+	path, err := d.build()
 	if err != nil {
 		d.t.Fatal(err)
 	}
