@@ -143,9 +143,18 @@ type loadTarget struct {
 
 func (t *loadTarget) Open(string, string, time.Duration) (snapshot.Window, error) { return t, nil }
 
-func (t *loadTarget) Begin(context.Context, *schema.Table) error { return nil }
+func (t *loadTarget) Begin(context.Context, *schema.Table) error   { return nil }
+func (t *loadTarget) Now() int64                                   { return 0 }
+func (t *loadTarget) Forget(snapshot.Mark)                         {}
+func (t *loadTarget) Split(int, snapshot.Bound, []string) int      { return 0 }
+func (t *loadTarget) Restart() int                                 { return 0 }
+func (t *loadTarget) Reach(context.Context, source.Position) error { return nil }
 
-func (t *loadTarget) Mark() (snapshot.Mark, source.Position) {
+func (t *loadTarget) Hold(context.Context) (snapshot.Hold, error) {
+	return nil, errors.New("the table of the benchmark has a key")
+}
+
+func (t *loadTarget) Mark(int64) (snapshot.Mark, source.Position) {
 	return snapshot.Mark{}, source.Position{}
 }
 
@@ -154,6 +163,7 @@ func (t *loadTarget) Deliver(_ context.Context, _ snapshot.Mark, c *snapshot.Chu
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	answer <- t.encode(c)
+	c.Release()
 	return answer
 }
 

@@ -51,7 +51,9 @@ func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replica
 		Start:    cfg.Replication.CDCStart.String(),
 		Stop:     stop,
 		Parallel: cfg.Replication.Settings.MaxFullLoadSubTasks, TableErrors: pipeline.ErrorPolicy(cfg.Replication.Settings.TableErrorPolicy),
-		Grace: cfg.ShutdownGrace,
-		Log:   p.log.With("half", "replicate"), Registerer: p.registry,
+		// Chunks may take an eighth of the ceiling. A giant row exists several times, and beyond that, while it passes.
+		LoadBytes: int(min(64*config.MiB, cfg.MemoryLimit/8)),
+		Grace:     cfg.ShutdownGrace,
+		Log:       p.log.With("half", "replicate"), Registerer: p.registry,
 	}), nil
 }

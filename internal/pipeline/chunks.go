@@ -10,15 +10,19 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
-// passed says whether the stream stands at or behind high. Called with mu held.
+// passed says whether the stream stands at or behind high. A SELECT sees a transaction shortly before gtid_executed
+// has it, and what it saw must be behind us: so the place in the log counts, and the set, which may have more, does too.
+// Called with mu held.
 func (e *emitter) passed(high source.Position) (bool, error) {
 	switch {
 	case !e.streams:
 		return true, nil
+	case e.at.Compare(high) < 0:
+		return false, nil
 	case e.gtids != nil && high.GTIDSet != "":
 		return e.gtids.Contains(high.GTIDSet)
 	default:
-		return e.at.Compare(high) >= 0, nil
+		return true, nil
 	}
 }
 
@@ -32,13 +36,17 @@ func (e *emitter) emitAllChunks(ctx context.Context) error {
 	return nil
 }
 
-// emitChunks emits a table's chunks that the stream has passed, in their order. Called with mu held.
+// emitChunks emits a table's chunks that the stream has passed. Of one range there is one at a time. Called with mu held.
 func (e *emitter) emitChunks(ctx context.Context, w *window) error {
-	for len(w.pending) > 0 {
-		p := w.pending[0]
+	for i := 0; i < len(w.pending); {
+		p := w.pending[i]
 		passed, err := e.passed(p.High)
-		if err != nil || !passed {
+		if err != nil {
 			return err
+		}
+		if !passed {
+			i++
+			continue
 		}
 		err = e.emitChunk(ctx, w, p)
 		if fault, ok := unrenderable(err, w.id); ok {
@@ -47,7 +55,7 @@ func (e *emitter) emitChunks(ctx context.Context, w *window) error {
 		if err != nil {
 			return err
 		}
-		w.pending = w.pending[1:]
+		w.drop(p)
 		p.done <- nil
 	}
 	return nil
@@ -62,11 +70,13 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) err
 	group := w.load.chunk(p.Chunk)
 	stamp := record.Stamp{Time: time.Now(), Term: e.term, Epoch: e.epoch, Memo: &e.memo}
 	var rows uint64
+	i := -1
 	for row := range p.Rows() {
+		i++
 		if e.rowKey, err = plan.AppendRowKey(e.rowKey[:0], row); err != nil {
 			return err
 		}
-		if w.touched(e.rowKey, p.mark) && !e.ignoreNotes {
+		if !w.keeps(p, i, e.rowKey) && !e.ignoreNotes {
 			continue
 		}
 		if err := e.loadRecord(ctx, plan, row, &stamp, group); err != nil {
@@ -74,10 +84,16 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) err
 		}
 		rows++
 	}
+	if cap(e.buf) > keepBuffer {
+		e.buf = nil
+	}
 	e.metrics.loaded(p.Table, rows)
 	group.seal(rows)
 	return nil
 }
+
+// keepBuffer is how large a buffer may be that waits for the next record; that of a giant row goes.
+const keepBuffer = 4 << 20
 
 func (e *emitter) loadRecord(ctx context.Context, plan *record.Plan, row [][]byte, stamp *record.Stamp, group *chunkGroup) (err error) {
 	if e.buf, err = plan.Append(e.buf[:0], record.Load, row, nil, stamp); err != nil {

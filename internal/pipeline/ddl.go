@@ -9,12 +9,15 @@ import (
 
 // Schema implements binlog.Handler. What a statement means for a table's readers is carried out by the Commit behind
 // it; here it is decided, and the tables' states are changed, so that no checkpoint behind the statement is without them.
-func (e *emitter) Schema(_ context.Context, c binlog.SchemaChange) error {
+func (e *emitter) Schema(ctx context.Context, c binlog.SchemaChange) error {
 	if c.Kind == binlog.Definition && c.Old == nil {
 		return nil // the first rows of a table since the start: nothing changed
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := e.held(ctx); err != nil {
+		return err
+	}
 	for _, id := range []tableID{{c.Schema, c.Name}, {c.NewSchema, c.NewName}} {
 		if w := e.windows[id]; w != nil {
 			w.void(e.now())

@@ -59,6 +59,7 @@ type emitter struct {
 	skip    skipRule
 	plans   map[schema.Codec]*record.Plan
 	windows map[tableID]*window
+	hold    holds
 	waiting []positionWaiter
 
 	retry     func(schema, table string) // makes the reader try a table again that failed; nil before it runs
@@ -117,9 +118,12 @@ func (e *emitter) emitted() source.Position {
 }
 
 // Begin implements binlog.Handler.
-func (e *emitter) Begin(_ context.Context, tx *record.Transaction) error {
+func (e *emitter) Begin(ctx context.Context, tx *record.Transaction) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := e.held(ctx); err != nil {
+		return err
+	}
 	if e.stopped(tx.CommitTime) {
 		return errStopPosition
 	}
@@ -222,7 +226,7 @@ func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row,
 	if least > kinesisout.MaxRequestBytes {
 		return e.refuse(c, row, least)
 	}
-	if c.window != nil && c.window.wanted() {
+	if c.window != nil {
 		if err := e.note(c, row); err != nil {
 			return err
 		}
@@ -268,13 +272,6 @@ func (e *emitter) refuse(c *change, row [][]byte, least int) error {
 	return oversized(&kinesisout.OversizedError{Size: least, Limit: kinesisout.MaxRequestBytes}, c.table, e.key)
 }
 
-func (e *emitter) note(c *change, row [][]byte) (err error) {
-	if e.rowKey, err = c.plan.AppendRowKey(e.rowKey[:0], row); err == nil {
-		c.window.note(e.rowKey, c.moment)
-	}
-	return err
-}
-
 // oversized names table and key of a record that no request can hold.
 func oversized(err error, t *schema.Table, key []byte) error {
 	var big *kinesisout.OversizedError
@@ -316,7 +313,7 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	if b.Idle && e.stopped(time.Now()) {
 		return errStopPosition
 	}
-	return nil
+	return e.held(ctx)
 }
 
 // turn does what is due between two transactions. A load that begins here is announced before anything that comes later.
@@ -394,15 +391,19 @@ func (e *emitter) wake() {
 
 // Open implements snapshot.Stream.
 func (e *emitter) Open(schemaName, table string, guard time.Duration) (snapshot.Window, error) {
-	id := tableID{schemaName, table}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.open(tableID{schemaName, table}, guard)
+}
+
+// open opens a window. Called with mu held.
+func (e *emitter) open(id tableID, guard time.Duration) (snapshot.Window, error) {
 	if e.windows[id] != nil {
-		return nil, fmt.Errorf("table %s.%s is being loaded already", schemaName, table)
+		return nil, fmt.Errorf("table %s.%s is being loaded already", id.Schema, id.Table)
 	}
 	w := &window{
 		emitter: e, id: id, guard: int64(guard), notes: make(map[noteKey]int64), pruneAt: firstPrune,
-		voidAt: math.MinInt64, load: e.progress.table(id, StateBeforeLoad),
+		marks: make(map[uint64]int64), voidAt: math.MinInt64, load: e.progress.table(id, StateBeforeLoad),
 	}
 	e.windows[id] = w
 	return w, nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 )
 
@@ -22,13 +23,14 @@ const (
 
 // tableDoc is what is saved of a table's load.
 type tableDoc struct {
-	Schema   string   `json:"schema"`
-	Table    string   `json:"table"`
-	State    string   `json:"state"`
-	After    []string `json:"after,omitempty"`     // every row up to this key, as SQL literals, is acknowledged
-	AfterKey []string `json:"after_key,omitempty"` // the key's columns
-	Rows     uint64   `json:"rows"`                // load records acknowledged
-	Error    string   `json:"error,omitempty"`     // why it is suspended, and the cure
+	Schema   string     `json:"schema"`
+	Table    string     `json:"table"`
+	State    string     `json:"state"`
+	After    []string   `json:"after,omitempty"`     // every row up to this key, as SQL literals, is acknowledged
+	Ranges   []rangeDoc `json:"ranges,omitempty"`    // every row outside of them is; instead of After
+	AfterKey []string   `json:"after_key,omitempty"` // the order that these keys are in
+	Rows     uint64     `json:"rows"`                // load records acknowledged
+	Error    string     `json:"error,omitempty"`     // why it is suspended, and the cure
 }
 
 // progress follows the loads of all tables. It has its own mutex and takes no other inside it.
@@ -38,17 +40,20 @@ type progress struct {
 	revision uint64 // of the states that revise sets
 }
 
-// tableProgress follows one table's load: chunks are acknowledged in any order and count in theirs.
+// tableProgress follows one table's load.
 type tableProgress struct {
-	owner *progress
-	doc   tableDoc
-	queue []*chunkGroup
+	owner   *progress
+	doc     tableDoc         // without After and Ranges
+	ranges  []*rangeProgress // what is left to load, in key order
+	numbers int              // given to ranges so far
+	anew    bool             // the load begins from the start, and readers have not been told
+	emitted bool             // rows of it may be in the stream since readers were told
 }
 
 func newProgress(saved []tableDoc) *progress {
 	p := &progress{tables: make(map[tableID]*tableProgress)}
 	for _, d := range saved {
-		p.tables[tableID{d.Schema, d.Table}] = &tableProgress{owner: p, doc: d}
+		p.tables[tableID{d.Schema, d.Table}] = newTableProgress(p, d)
 	}
 	return p
 }
@@ -59,7 +64,7 @@ func (p *progress) table(id tableID, state string) *tableProgress {
 	defer p.mu.Unlock()
 	t := p.tables[id]
 	if t == nil {
-		t = &tableProgress{owner: p, doc: tableDoc{Schema: id.Schema, Table: id.Table, State: state}}
+		t = newTableProgress(p, tableDoc{Schema: id.Schema, Table: id.Table, State: state})
 		p.tables[id] = t
 	}
 	return t
@@ -71,7 +76,7 @@ func (p *progress) docs() []tableDoc {
 	defer p.mu.Unlock()
 	out := make([]tableDoc, 0, len(p.tables))
 	for _, t := range p.tables {
-		out = append(out, t.doc)
+		out = append(out, t.saved())
 	}
 	slices.SortFunc(out, func(a, b tableDoc) int {
 		return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Table, b.Table))
@@ -96,8 +101,9 @@ func (p *progress) revise(id tableID, change func(d *tableDoc) bool) bool {
 		t = &tableProgress{owner: p}
 		p.tables[id] = t
 	}
+	t.giveUp()
 	doc.Schema, doc.Table = id.Schema, id.Table
-	t.doc, t.queue = doc, nil
+	t.doc, t.emitted = doc, false
 	p.revision++
 	return true
 }
@@ -170,36 +176,56 @@ func (d tableDoc) loaded() bool {
 func (t *tableProgress) snapshot() tableDoc {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
-	return t.doc
+	return t.saved()
 }
 
 // gone ends the load of a table that was dropped.
 func (t *tableProgress) gone() {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
-	if t.doc.State == StateError {
-		return
+	if t.doc.State != StateError {
+		t.giveUp()
+		t.doc.State = StateGone
 	}
-	t.doc.State, t.doc.After, t.doc.AfterKey = StateGone, nil, nil
 }
 
-// chunk begins the acknowledgements of one chunk's records.
-func (t *tableProgress) chunk(c *snapshot.Chunk) *chunkGroup {
-	g := &chunkGroup{table: t, last: c.Last, to: c.To}
-	for _, k := range c.Table.Key {
-		g.key = append(g.key, c.Table.Columns[k].Name)
-	}
-	g.open.Store(1) // held by the emitter until all records are put
+// announcing says how readers are told that a load of the table is about to begin.
+type announcing uint8
+
+const (
+	announced          announcing = iota // they know, or the load only goes on
+	announceOnce                         // as DMS does: nothing of the table can be in the stream but changes, which the load covers
+	announceEverywhere                   // in every shard, for rows that were sent may be gone, or would stand twice
+)
+
+func (t *tableProgress) announcing(def *schema.Table) announcing {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
-	t.queue = append(t.queue, g)
-	return g
+	switch {
+	case def.KeyKind == schema.NoKey:
+		return announceEverywhere
+	case t.doc.State == StateBeforeLoad:
+		return announceOnce
+	case t.anew && t.emitted:
+		return announceEverywhere
+	}
+	return announced
+}
+
+// announced notes that readers have been told.
+func (t *tableProgress) announced() {
+	t.owner.mu.Lock()
+	defer t.owner.mu.Unlock()
+	t.anew, t.emitted = false, false
+	if t.doc.State == StateBeforeLoad {
+		t.doc.State = StateFullLoad
+	}
 }
 
 // chunkGroup counts what of a chunk is not acknowledged yet.
 type chunkGroup struct {
 	table *tableProgress
-	key   []string
+	part  *rangeProgress
 	to    snapshot.Bound
 	last  bool
 	rows  uint64
@@ -221,20 +247,4 @@ func (g *chunkGroup) Acked(uint64) {
 func (g *chunkGroup) seal(rows uint64) {
 	g.rows = rows
 	g.Acked(0)
-}
-
-// acknowledged moves the table's progress over all chunks that are through without a gap.
-func (t *tableProgress) acknowledged(g *chunkGroup) {
-	t.owner.mu.Lock()
-	defer t.owner.mu.Unlock()
-	g.done = true
-	for len(t.queue) > 0 && t.queue[0].done {
-		head := t.queue[0]
-		t.queue = t.queue[1:]
-		t.doc.Rows += head.rows
-		t.doc.After, t.doc.AfterKey = head.to, head.key
-		if head.last {
-			t.doc.State, t.doc.After, t.doc.AfterKey = StateCompleted, nil, nil
-		}
-	}
 }

@@ -12,7 +12,7 @@ var progressTable = &schema.Table{
 }
 
 func loadedChunk(p *tableProgress, to string, last bool, rows int) *chunkGroup {
-	g := p.chunk(&snapshot.Chunk{Table: progressTable, To: snapshot.Bound{to}, Last: last})
+	g := p.chunk(&snapshot.Chunk{Table: progressTable, Form: []string{"id"}, To: snapshot.Bound{to}, Last: last})
 	for range rows {
 		g.add()
 	}

@@ -102,21 +102,22 @@ func (q *loadQueue) next(ctx context.Context) ([]tableID, error) {
 	}
 }
 
+// reloadsAtOnce is how many tables are loaded at a time beside the stream. Each of the loaders has readers of its own.
+const reloadsAtOnce = 2
+
 // reloader loads tables that come to be loaded while everything else streams, until ctx is done.
 func (r *Replicate) reloader(ctx context.Context, s *session) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		for {
-			ids, err := s.emitter.loads.next(ctx)
-			if err != nil {
-				return err
-			}
-			for _, id := range ids {
-				group.Go(func() error { return r.loadAgain(ctx, s, id) })
-			}
+	loads, ctx := errgroup.WithContext(ctx)
+	loads.SetLimit(reloadsAtOnce)
+	for {
+		ids, err := s.emitter.loads.next(ctx)
+		if err != nil {
+			return errors.Join(loads.Wait(), err)
 		}
-	})
-	return group.Wait()
+		for _, id := range ids {
+			loads.Go(func() error { return r.loadAgain(ctx, s, id) })
+		}
+	}
 }
 
 // loadAgain runs one table's load, in a window that opens while the stream runs.

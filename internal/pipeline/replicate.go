@@ -48,7 +48,8 @@ type ReplicateConfig struct {
 	Store       checkpoint.Store
 	Start       string        // cdc_start_position; used where nothing is saved
 	Stop        time.Time     // cdc_stop_position; zero: none
-	Parallel    int           // tables loaded at a time; default 8
+	Parallel    int           // readers of the full load; default 8
+	LoadBytes   int           // memory of the full load's chunks; default 32 MiB
 	TableErrors ErrorPolicy   // default SuspendTable
 	ChunkBytes  int           // how large a chunk of a load should be; default snapshot's
 	SaveEvery   time.Duration // default 500 ms
@@ -63,6 +64,7 @@ type ReplicateConfig struct {
 type Replicate struct {
 	cfg     ReplicateConfig
 	metrics *replicateMetrics
+	budget  *snapshot.Budget // of all loaders
 	ready   atomic.Bool
 	running atomic.Pointer[emitter] // of the session that runs
 }
@@ -78,7 +80,10 @@ func NewReplicate(cfg ReplicateConfig) *Replicate {
 	if cfg.TableErrors == "" {
 		cfg.TableErrors = SuspendTable
 	}
-	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer)}
+	if cfg.LoadBytes <= 0 {
+		cfg.LoadBytes = 32 << 20
+	}
+	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer), budget: snapshot.NewBudget(cfg.LoadBytes)}
 }
 
 // Ready says whether source and stream have been reached.
@@ -259,7 +264,7 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 			s.progress.tryAgain(id)
 		}
 		if d := s.progress.table(id, StateBeforeLoad).snapshot(); !d.loaded() {
-			s.jobs = append(s.jobs, snapshot.Job{Schema: t.Schema, Table: t.Name, After: d.After, AfterKey: d.AfterKey})
+			s.jobs = append(s.jobs, d.job())
 		}
 	}
 	if selected == 0 {
@@ -419,7 +424,7 @@ func (r *Replicate) loader(s *session) *snapshot.Loader {
 		Server:  s.server,
 		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
 		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
-		ChunkBytes: r.cfg.ChunkBytes, Log: r.cfg.Log,
+		ChunkBytes: r.cfg.ChunkBytes, Budget: r.budget, Log: r.cfg.Log,
 	})
 }
 

@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -23,10 +25,11 @@ type window struct {
 	id      tableID
 	notes   map[noteKey]int64
 	pruneAt int
-	guard   int64 // how long notes matter to chunks that are read later
-	begun   bool  // a chunk was marked
-	mark    int64 // of the newest chunk; read or being read
-	voidAt  int64 // chunks marked at or before this moment are void
+	guard   int64            // how long notes matter to chunks that are read later
+	marks   map[uint64]int64 // of chunks that are being read: since when notes matter to them
+	marked  uint64           // the newest mark's ID
+	voidAt  int64            // chunks whose definition was looked at before or at this moment are void
+	last    record.Place     // of the newest change of the table that was emitted
 	pending []*pendingChunk
 	load    *tableProgress
 	ended   bool // the load was given up; see abandon
@@ -45,31 +48,44 @@ func hashKey(key []byte) noteKey {
 // pendingChunk is a chunk that waits for the stream to pass its High.
 type pendingChunk struct {
 	*snapshot.Chunk
-	mark int64
-	done chan error
+	since   int64
+	touched []uint64 // bits of rows whose notes are forgotten; nil: none
+	done    chan error
 }
 
 const firstPrune = 1 << 14
 
 // wanted says whether a note can matter to any chunk.
-func (w *window) wanted() bool { return w.begun || w.guard > 0 }
+func (w *window) wanted() bool { return len(w.marks) > 0 || len(w.pending) > 0 || w.guard > 0 }
 
-// note remembers that a change of key is emitted at moment now.
-func (w *window) note(key []byte, now int64) {
-	w.notes[hashKey(key)] = now
-	if len(w.notes) >= w.pruneAt {
-		w.prune(now)
+// note remembers that a change of a row is emitted. Called with mu held.
+func (e *emitter) note(c *change, row [][]byte) (err error) {
+	w := c.window
+	w.last = c.at.Place
+	if !w.wanted() {
+		return nil
 	}
+	if e.rowKey, err = c.plan.AppendRowKey(e.rowKey[:0], row); err != nil {
+		return err
+	}
+	w.notes[hashKey(e.rowKey)] = c.moment
+	if len(w.notes) >= w.pruneAt {
+		return w.prune(c.moment)
+	}
+	return nil
 }
 
-// prune forgets what no chunk needs any more.
-func (w *window) prune(now int64) {
-	oldest := w.mark
-	if !w.begun {
-		oldest = now - w.guard
-	}
+// prune forgets what no chunk needs any more. Chunks that are read already are told what the notes say of their rows,
+// so that the notes need not wait with them, however far behind their High the stream is.
+func (w *window) prune(now int64) error {
 	for _, p := range w.pending {
-		oldest = min(oldest, p.mark)
+		if err := w.settle(p, now); err != nil {
+			return err
+		}
+	}
+	oldest := now - w.guard
+	for _, since := range w.marks {
+		oldest = min(oldest, since)
 	}
 	for k, at := range w.notes {
 		if at < oldest {
@@ -77,81 +93,167 @@ func (w *window) prune(now int64) {
 		}
 	}
 	w.pruneAt = max(firstPrune, 2*len(w.notes))
+	return nil
 }
 
-// touched says whether a change of key was emitted since mark.
-func (w *window) touched(key []byte, mark int64) bool {
+// settle marks the rows of a chunk that are touched by now.
+func (w *window) settle(p *pendingChunk, now int64) error {
+	plan, err := w.emitter.plan(p.Table, p.Layout)
+	if err != nil {
+		return err
+	}
+	if p.touched == nil {
+		p.touched = make([]uint64, (p.Len()+63)/64)
+	}
+	i := 0
+	var key []byte
+	for row := range p.Rows() {
+		if key, err = plan.AppendRowKey(key[:0], row); err != nil {
+			return err
+		}
+		if w.touchedSince(key, p.since) {
+			p.touched[i/64] |= 1 << (i % 64)
+		}
+		i++
+	}
+	p.since = max(p.since, now)
+	return nil
+}
+
+// touchedSince says whether a change of key was emitted at a moment or later.
+func (w *window) touchedSince(key []byte, since int64) bool {
 	at, noted := w.notes[hashKey(key)]
-	return noted && at >= mark
+	return noted && at >= since
+}
+
+// keeps says whether row i of a chunk, which has the given key, may be emitted.
+func (w *window) keeps(p *pendingChunk, i int, key []byte) bool {
+	if p.touched != nil && p.touched[i/64]&(1<<(i%64)) != 0 {
+		return false
+	}
+	return !w.touchedSince(key, p.since)
 }
 
 // void answers all chunks of the table that were read under its old definition.
 func (w *window) void(now int64) {
 	w.voidAt = now
+	w.answer(snapshot.ErrVoid)
+}
+
+// abandon gives up the load: the table is suspended, or another load of it is to begin.
+func (w *window) abandon() {
+	w.ended = true
+	w.answer(snapshot.ErrGivenUp)
+}
+
+// answer gives all waiting chunks back.
+func (w *window) answer(err error) {
 	for _, p := range w.pending {
-		p.done <- snapshot.ErrVoid
+		p.Release()
+		p.done <- err
 	}
 	w.pending = nil
 }
 
-// Begin implements snapshot.Window. A load that goes on, or that a statement or an operator began, is announced already.
-func (w *window) Begin(ctx context.Context, t *schema.Table) error {
-	if w.load.snapshot().State != StateBeforeLoad {
-		return nil
-	}
-	if err := w.emitter.announceLoad(ctx, t); err != nil {
-		return err
-	}
-	w.emitter.progress.revise(w.id, func(d *tableDoc) bool {
-		if d.State != StateBeforeLoad {
-			return false
-		}
-		d.State = StateFullLoad
-		return true
-	})
-	return nil
+// Now implements snapshot.Window.
+func (w *window) Now() int64 {
+	w.emitter.mu.Lock()
+	defer w.emitter.mu.Unlock()
+	return w.emitter.now()
 }
 
 // Mark implements snapshot.Window.
-func (w *window) Mark() (snapshot.Mark, source.Position) {
+func (w *window) Mark(defined int64) (snapshot.Mark, source.Position) {
 	w.emitter.mu.Lock()
 	defer w.emitter.mu.Unlock()
-	now := w.emitter.now()
-	w.begun, w.mark = true, now-w.guard
-	return snapshot.Mark{At: now, Since: w.mark}, w.emitter.emitted()
+	w.marked++
+	m := snapshot.Mark{ID: w.marked, Defined: defined, Since: w.emitter.now() - w.guard}
+	w.marks[m.ID] = m.Since
+	return m, w.emitter.emitted()
+}
+
+// Forget implements snapshot.Window.
+func (w *window) Forget(mark snapshot.Mark) {
+	w.emitter.mu.Lock()
+	defer w.emitter.mu.Unlock()
+	delete(w.marks, mark.ID)
 }
 
 // Deliver implements snapshot.Window. It emits the chunk itself where the stream has passed its High already.
 func (w *window) Deliver(ctx context.Context, mark snapshot.Mark, c *snapshot.Chunk) <-chan error {
-	done := make(chan error, 1)
+	p := &pendingChunk{Chunk: c, since: mark.Since, done: make(chan error, 1)}
 	e := w.emitter
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case w.ended:
-		done <- snapshot.ErrAbandoned
-		return done
-	case mark.At <= w.voidAt:
-		done <- snapshot.ErrVoid
-		return done
+	delete(w.marks, mark.ID)
+	if w.ended {
+		c.Release()
+		p.done <- snapshot.ErrGivenUp
+		return p.done
 	}
-	w.pending = append(w.pending, &pendingChunk{Chunk: c, mark: mark.Since, done: done})
+	if mark.Defined <= w.voidAt || e.windows[w.id] != w {
+		c.Release()
+		p.done <- snapshot.ErrVoid
+		return p.done
+	}
+	w.pending = append(w.pending, p)
 	if err := e.emitChunks(ctx, w); err != nil {
+		w.drop(p)
 		select {
-		case done <- err:
+		case p.done <- err:
 		default: // the chunk was answered before a later one failed
 		}
 	}
-	return done
+	return p.done
 }
 
-// abandon gives up the load: the table is suspended, or its load must begin anew.
-func (w *window) abandon() {
-	w.ended = true
-	for _, p := range w.pending {
-		p.done <- snapshot.ErrAbandoned
+// drop takes a chunk back.
+func (w *window) drop(p *pendingChunk) {
+	if i := slices.Index(w.pending, p); i >= 0 {
+		w.pending = slices.Delete(w.pending, i, i+1)
+		p.Release()
 	}
-	w.pending = nil
+}
+
+// Split implements snapshot.Window.
+func (w *window) Split(number int, at snapshot.Bound, form []string) int {
+	return w.load.split(number, at, form)
+}
+
+// Restart implements snapshot.Window.
+func (w *window) Restart() int {
+	w.emitter.mu.Lock()
+	defer w.emitter.mu.Unlock()
+	w.void(w.emitter.now())
+	return w.load.restart()
+}
+
+// Reach implements snapshot.Window.
+func (w *window) Reach(ctx context.Context, pos source.Position) error {
+	if !w.emitter.streams {
+		return nil
+	}
+	return w.emitter.wait(ctx, pos)
+}
+
+// Begin implements snapshot.Window.
+func (w *window) Begin(ctx context.Context, t *schema.Table) error {
+	switch w.load.announcing(t) {
+	case announceOnce:
+		if err := w.emitter.announceLoad(ctx, t); err != nil {
+			return err
+		}
+	case announceEverywhere:
+		w.emitter.mu.Lock()
+		defer w.emitter.mu.Unlock()
+		var a announcement
+		a.add(w.id, record.DropTable, record.CreateTable)
+		if err := w.emitter.announce(ctx, &a); err != nil {
+			return err
+		}
+	}
+	w.load.announced()
+	return nil
 }
 
 // Gone implements snapshot.Window.
@@ -168,6 +270,13 @@ func (w *window) Fail(err error) error {
 func (w *window) Close() {
 	w.emitter.mu.Lock()
 	defer w.emitter.mu.Unlock()
+	for _, p := range w.pending {
+		p.Release()
+	}
+	w.pending, w.notes = nil, nil
+	if w.emitter.windows[w.id] != w {
+		return
+	}
 	delete(w.emitter.windows, w.id)
 	if w.ended && w.load.snapshot().State == StateReloading {
 		w.emitter.dueLoads = append(w.emitter.dueLoads, w.id)

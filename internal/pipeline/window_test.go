@@ -138,7 +138,7 @@ func (s *simulation) step(t *testing.T) {
 // stream has emitted already.
 func (s *simulation) chunk(t *testing.T, w snapshot.Window, from, to int, wait bool) <-chan error {
 	t.Helper()
-	mark, emitted := w.Mark()
+	mark, emitted := w.Mark(w.Now())
 	for range s.r.IntN(4) {
 		s.step(t)
 	}
@@ -238,13 +238,13 @@ func TestAChunkReadBeforeADefinitionChangeIsVoid(t *testing.T) {
 	s := newSimulation(t, 1)
 	w, err := s.e.Open("shop", "ticket", 0)
 	must(t, err)
-	mark, _ := w.Mark()
+	mark, _ := w.Mark(w.Now())
 	must(t, s.e.Schema(t.Context(), binlog.SchemaChange{Kind: binlog.Altered, Schema: "shop", Name: "ticket"}))
 	c := &snapshot.Chunk{Table: versioned, Layout: s.layout}
 	if err := <-w.Deliver(t.Context(), mark, c); err != snapshot.ErrVoid {
 		t.Errorf("err = %v, want ErrVoid", err)
 	}
-	mark, _ = w.Mark()
+	mark, _ = w.Mark(w.Now())
 	c = &snapshot.Chunk{Table: versioned, Layout: s.layout, High: source.Position{File: "bin.000001", Offset: 1 << 30}}
 	done := w.Deliver(t.Context(), mark, c)
 	must(t, s.e.Schema(t.Context(), binlog.SchemaChange{Kind: binlog.Renamed, Schema: "shop", Name: "other", NewSchema: "shop", NewName: "ticket"}))

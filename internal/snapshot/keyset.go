@@ -1,175 +1,204 @@
 package snapshot
 
 import (
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
-// statement builds the SELECTs that page through one table in key order. The server orders and compares the keys,
-// under the collations of their columns; no key is ever compared here.
+// statement builds the SELECTs that page through one table in the order of its key's index. The server orders and
+// compares the keys, under the collations of their columns; no key is ever compared here.
 type statement struct {
 	table *schema.Table
-	head  string   // SELECT … FROM …
-	order string   // ORDER BY …
-	keys  []string // key columns as SQL expressions to compare with literals
+	rows  string    // SELECT all columns FROM …
+	bare  string    // SELECT the key FROM …
+	order string    // ORDER BY …
+	keys  []keyPart // in index order
 }
 
-// NoKeyError is returned for a table that cannot be paged through because no key identifies its rows.
-type NoKeyError struct{ Table string }
-
-func (e *NoKeyError) Error() string {
-	return fmt.Sprintf("table %s has neither a primary key nor a UNIQUE key of NOT NULL columns, so its full load cannot be "+
-		"split and resumed; add a key (ALTER TABLE … ADD PRIMARY KEY), or exclude the table in the table mappings", e.Table)
+// keyPart is one column of the key as statements name it.
+type keyPart struct {
+	source.KeyPart
+	expr string
 }
 
-func newStatement(t *schema.Table, selectList []string) (*statement, error) {
-	if t.KeyKind == schema.NoKey {
-		return nil, &NoKeyError{Table: t.FullName()}
+// longestPrefix is how many characters of a column an index may know to be paged by. The server sorts by the first
+// max_sort_length bytes only, 1024 unless somebody lowered it, and a character may take four.
+const longestPrefix = 255
+
+// pageable says whether chunks of a table can be told apart by its key.
+func pageable(t *schema.Table, key source.Key) bool {
+	for _, p := range key.Parts {
+		long := t.Columns[p.Column].Type == schema.Text || t.Columns[p.Column].Type == schema.Blob
+		if p.Prefix > longestPrefix || p.Prefix == 0 && long { // MariaDB has hash keys over whole LOBs
+			return false
+		}
 	}
+	return len(key.Parts) > 0
+}
+
+func newStatement(t *schema.Table, key source.Key, selectList []string) *statement {
 	s := &statement{table: t}
-	var order []string
-	for _, k := range t.Key {
-		name := schema.QuoteIdent(t.Columns[k].Name)
-		order = append(order, name)
-		s.keys = append(s.keys, keyExpression(t.Columns[k], name))
+	var order, bare []string
+	ordered := key.Name != ""
+	for _, p := range key.Parts {
+		part := keyPart{KeyPart: p, expr: schema.QuoteIdent(t.Columns[p.Column].Name)}
+		if p.Prefix > 0 {
+			// What the index tells apart is this, and nothing else is sure to be unique. The server cannot read in
+			// this order, it sorts for every page.
+			part.expr = "LEFT(" + part.expr + ", " + strconv.Itoa(p.Prefix) + ")"
+			ordered = false
+		}
+		s.keys = append(s.keys, part)
+		bare = append(bare, selectList[p.Column])
+		by := part.expr
+		if p.Desc {
+			by += " DESC"
+		}
+		order = append(order, by)
 	}
-	s.head = "SELECT " + strings.Join(selectList, ", ") + " FROM " +
-		schema.QuoteIdent(t.Schema) + "." + schema.QuoteIdent(t.Name)
+	from := " FROM " + schema.QuoteIdent(t.Schema) + "." + schema.QuoteIdent(t.Name)
 	if t.Versioned {
-		s.head += " FOR SYSTEM_TIME ALL" // former rows are rows in the binlog, too
+		from += " FOR SYSTEM_TIME ALL" // former rows are rows in the binlog, too
 	}
+	if ordered {
+		// The optimizer might hold another index, or a sort, for cheaper than it is.
+		from += " FORCE INDEX (" + schema.QuoteIdent(key.Name) + ")"
+	}
+	s.rows = "SELECT " + strings.Join(selectList, ", ") + from
+	s.bare = "SELECT " + strings.Join(bare, ", ") + from
 	s.order = " ORDER BY " + strings.Join(order, ", ")
-	return s, nil
+	return s
 }
 
-// keyExpression is what a key literal is compared with. ENUM and SET sort by their number but compare with strings as
-// strings, so they are compared as the numbers they are.
-func keyExpression(c schema.Column, name string) string {
-	if c.Type == schema.Enum || c.Type == schema.Set {
-		return name + " + 0"
-	}
-	return name
+// page is the statement that reads up to limit rows of a range.
+func (s *statement) page(after, to Bound, limit int) string {
+	return s.rows + s.where(after, to) + s.order + " LIMIT " + strconv.Itoa(limit)
 }
 
-// page is the statement that reads up to limit rows behind after.
-func (s *statement) page(after Bound, limit int) string {
-	var b strings.Builder
-	b.WriteString(s.head)
+// cut is the statement that finds the key of the row n rows into a range. It reads n keys and sends one.
+func (s *statement) cut(after, to Bound, n int) string {
+	return s.bare + s.where(after, to) + s.order + " LIMIT 1 OFFSET " + strconv.Itoa(n)
+}
+
+func (s *statement) where(after, to Bound) string {
+	var conditions []string
 	if len(after) > 0 {
-		b.WriteString(" WHERE ")
-		s.behind(&b, after)
+		conditions = append(conditions, s.beyond(after, true))
 	}
-	b.WriteString(s.order)
-	b.WriteString(" LIMIT ")
-	b.WriteString(strconv.Itoa(limit))
-	return b.String()
+	if len(to) > 0 {
+		conditions = append(conditions, s.beyond(to, false))
+	}
+	if len(conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(conditions, " AND ")
 }
 
-// behind writes the condition that a row's key is greater than after. The first conjunct is implied by the rest; it
-// is there because it makes every server version use the index as one range.
-func (s *statement) behind(b *strings.Builder, after Bound) {
+// beyond is the condition that a row's key stands behind a bound, or at it or before it. The first conjunct is implied by
+// the rest; it is there because it makes every server version use the index as one range.
+func (s *statement) beyond(bound Bound, behind bool) string {
+	var b strings.Builder
 	if len(s.keys) > 1 {
-		fmt.Fprintf(b, "%s >= %s AND ", s.keys[0], after[0])
+		b.WriteString(s.keys[0].compare(behind, true, bound[0]) + " AND ")
 	}
 	b.WriteByte('(')
-	for i := range s.keys {
+	for i, k := range s.keys {
 		if i > 0 {
 			b.WriteString(" OR ")
 		}
 		b.WriteByte('(')
 		for j := range i {
-			fmt.Fprintf(b, "%s = %s AND ", s.keys[j], after[j])
+			fmt.Fprintf(&b, "%s = %s AND ", s.keys[j].expr, bound[j])
 		}
-		fmt.Fprintf(b, "%s > %s)", s.keys[i], after[i])
+		last := i == len(s.keys)-1
+		b.WriteString(k.compare(behind, !behind && last, bound[i]) + ")")
 	}
 	b.WriteByte(')')
+	return b.String()
 }
 
-// bound is the key of a row as literals.
-func (s *statement) bound(row [][]byte) (Bound, error) {
-	out := make(Bound, 0, len(s.table.Key))
-	for _, k := range s.table.Key {
-		lit, err := literal(&s.table.Columns[k], row[k])
+// compare is the condition that a value stands behind, or before, another one in the direction of the index. (For an
+// ENUM or SET the server does this right, but does not find the place in the index: each page of a key that has one
+// reads the index from its start, or from where the columns in front of it say.)
+func (k keyPart) compare(behind, orEqual bool, to string) string {
+	operator := "<"
+	if behind != k.Desc {
+		operator = ">"
+	}
+	if orEqual {
+		operator += "="
+	}
+	return k.expr + " " + operator + " " + to
+}
+
+// boundOf is the key of a row.
+func (s *statement) boundOf(row [][]byte) (Bound, error) {
+	key := make([][]byte, len(s.keys))
+	for i, k := range s.keys {
+		key[i] = row[k.Column]
+	}
+	return s.bound(key)
+}
+
+// bound makes literals of a key's values.
+func (s *statement) bound(key [][]byte) (Bound, error) {
+	out := make(Bound, 0, len(s.keys))
+	for i, k := range s.keys {
+		c := &s.table.Columns[k.Column]
+		lit, err := literal(c, key[i])
 		if err != nil {
-			return nil, fmt.Errorf("key column %s of table %s: %w", s.table.Columns[k].Name, s.table.FullName(), err)
+			return nil, fmt.Errorf("key column %s of table %s: %w", c.Name, s.table.FullName(), err)
+		}
+		if k.Prefix > 0 {
+			lit = "LEFT(" + lit + ", " + strconv.Itoa(k.Prefix) + ")"
 		}
 		out = append(out, lit)
 	}
 	return out, nil
 }
 
-// literal writes a value of the text protocol as an SQL literal of the same value.
-func literal(c *schema.Column, v []byte) (string, error) {
-	switch c.Type {
-	case schema.TinyInt, schema.SmallInt, schema.MediumInt, schema.Int, schema.BigInt,
-		schema.Decimal, schema.Float, schema.Double, schema.Year:
-		return number(v)
-	case schema.Date, schema.DateTime, schema.Timestamp, schema.Time:
-		return temporal(v)
-	case schema.UUID, schema.Inet4, schema.Inet6:
-		return address(v)
-	case schema.Enum:
-		return enumNumber(c, v)
-	case schema.Set:
-		return setNumber(c, v)
-	case schema.Char, schema.VarChar, schema.Text:
-		// The text form of such a column is its stored bytes; the charset's introducer says what they are.
-		return "_" + c.Charset + " x'" + hex.EncodeToString(v) + "'", nil
-	case schema.Binary, schema.VarBinary, schema.Blob, schema.Bit:
-		return "x'" + hex.EncodeToString(v) + "'", nil
-	default:
-		return "", fmt.Errorf("type %s cannot be part of a key that is paged by", c.ColumnType)
-	}
-}
-
-// number lets only characters of a number into a statement.
-func number(v []byte) (string, error) {
-	if len(v) == 0 || strings.Trim(string(v), "0123456789+-.eE") != "" {
-		return "", fmt.Errorf("%q is not a number", v)
-	}
-	return string(v), nil
-}
-
-func temporal(v []byte) (string, error) {
-	if strings.Trim(string(v), "0123456789-: .") != "" {
-		return "", fmt.Errorf("%q is not a date or time", v)
-	}
-	return "'" + string(v) + "'", nil
-}
-
-func address(v []byte) (string, error) {
-	if strings.Trim(string(v), "0123456789abcdef-:.") != "" {
-		return "", fmt.Errorf("%q is neither a UUID nor an address", v)
-	}
-	return "'" + string(v) + "'", nil
-}
-
-// enumNumber gives the number of a label. The empty string is number 0 unless it is a label of its own.
-func enumNumber(c *schema.Column, v []byte) (string, error) {
-	if i := slices.Index(c.Labels, string(v)); i >= 0 {
-		return strconv.Itoa(i + 1), nil
-	}
-	if len(v) == 0 {
-		return "0", nil
-	}
-	return "", fmt.Errorf("%q is not one of its labels", v)
-}
-
-func setNumber(c *schema.Column, v []byte) (string, error) {
-	var bits uint64
-	if len(v) > 0 {
-		for label := range strings.SplitSeq(string(v), ",") {
-			i := slices.Index(c.Labels, label)
-			if i < 0 {
-				return "", fmt.Errorf("%q is not one of its labels", label)
-			}
-			bits |= 1 << i
+// form says what order the bounds of a table's ranges are in. Bounds mean something only for as long as it stays the
+// same. Ranges that an older version saved have the names alone.
+func (s *statement) form() []string {
+	form := make([]string, 0, len(s.keys))
+	for _, k := range s.keys {
+		c := &s.table.Columns[k.Column]
+		text := c.Name
+		if k.Prefix > 0 {
+			text += "(" + strconv.Itoa(k.Prefix) + ")"
 		}
+		switch {
+		case c.Type == schema.Enum || c.Type == schema.Set:
+			text += " " + c.ColumnType
+		case c.Collation != "":
+			text += " COLLATE " + c.Collation
+		}
+		if k.Desc {
+			text += " DESC"
+		}
+		form = append(form, text)
 	}
-	return strconv.FormatUint(bits, 10), nil
+	return form
+}
+
+// fits says whether ranges whose bounds are in the given form can be gone on with.
+func (s *statement) fits(form []string) bool {
+	return len(form) > 0 && (slices.Equal(form, s.form()) || slices.Equal(form, s.plainForm()))
+}
+
+// plainForm is the key as older versions saved it: nil if they paged in another order.
+func (s *statement) plainForm() []string {
+	var names []string
+	for _, k := range s.keys {
+		if k.Desc || k.Prefix > 0 {
+			return nil
+		}
+		names = append(names, s.table.Columns[k.Column].Name)
+	}
+	return names
 }

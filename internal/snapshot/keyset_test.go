@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 func table(columns []schema.Column, key ...int) *schema.Table {
@@ -16,31 +17,63 @@ func table(columns []schema.Column, key ...int) *schema.Table {
 	return &schema.Table{Schema: "shop", Name: "odd`name", Columns: columns, Key: key, KeyKind: kind}
 }
 
+func keyOf(name string, parts ...source.KeyPart) source.Key {
+	return source.Key{Name: name, Parts: parts}
+}
+
 func TestPageOfACompositeKey(t *testing.T) {
-	s, err := newStatement(table([]schema.Column{
+	s := newStatement(table([]schema.Column{
 		{Name: "note", Type: schema.VarChar}, {Name: "b", Type: schema.Int}, {Name: "a", Type: schema.VarChar, Charset: "latin1"},
-	}, 2, 1), []string{"`note`", "`b`", "`a`"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "SELECT `note`, `b`, `a` FROM `shop`.`odd``name` ORDER BY `a`, `b` LIMIT 10"
-	if got := s.page(nil, 10); got != want {
+	}, 2, 1), keyOf("PRIMARY", source.KeyPart{Column: 2}, source.KeyPart{Column: 1, Desc: true}), []string{"`note`", "`b`", "`a`"})
+	from := " FROM `shop`.`odd``name` FORCE INDEX (`PRIMARY`)"
+	want := "SELECT `note`, `b`, `a`" + from + " ORDER BY `a`, `b` DESC LIMIT 10"
+	if got := s.page(nil, nil, 10); got != want {
 		t.Errorf("first page\n got %s\nwant %s", got, want)
 	}
-	want = "SELECT `note`, `b`, `a` FROM `shop`.`odd``name` WHERE `a` >= _latin1 x'78' AND ((`a` > _latin1 x'78') OR (`a` = _latin1 x'78' AND `b` > 7)) ORDER BY `a`, `b` LIMIT 3"
-	bound, err := s.bound([][]byte{nil, []byte("7"), []byte("x")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := s.page(bound, 3); got != want {
+	bound, err := s.boundOf([][]byte{nil, []byte("7"), []byte("x")})
+	must(t, err)
+	want = "SELECT `note`, `b`, `a`" + from + " WHERE `a` >= _latin1 x'78' AND ((`a` > _latin1 x'78') OR (`a` = _latin1 x'78' AND `b` < 7))" +
+		" AND `a` <= _latin1 x'79' AND ((`a` < _latin1 x'79') OR (`a` = _latin1 x'79' AND `b` >= 8)) ORDER BY `a`, `b` DESC LIMIT 3"
+	if got := s.page(bound, Bound{"_latin1 x'79'", "8"}, 3); got != want {
 		t.Errorf("next page\n got %s\nwant %s", got, want)
+	}
+	want = "SELECT `a`, `b`" + from + " ORDER BY `a`, `b` DESC LIMIT 1 OFFSET 99"
+	if got := s.cut(nil, nil, 99); got != want {
+		t.Errorf("cut\n got %s\nwant %s", got, want)
 	}
 }
 
-func TestTablesWithoutAKeyAreNamed(t *testing.T) {
-	_, err := newStatement(table([]schema.Column{{Name: "a", Type: schema.Int}}), []string{"`a`"})
-	if err == nil || !strings.Contains(err.Error(), "shop.odd`name") || !strings.Contains(err.Error(), "ADD PRIMARY KEY") {
-		t.Errorf("err = %v, want one that names the table and the cure", err)
+func TestWhatIsPagedBy(t *testing.T) {
+	columns := []schema.Column{{Name: "a", Type: schema.VarChar, Collation: "utf8mb4_bin"}, {Name: "b", Type: schema.Text}, {Name: "e", Type: schema.Enum, ColumnType: "enum('x')"}}
+	for _, c := range []struct {
+		key  source.Key
+		form string // "": cannot be paged by
+		old  string // what an older version saved for it
+	}{
+		{source.Key{}, "", ""},
+		{keyOf("k", source.KeyPart{Column: 0}, source.KeyPart{Column: 2}), "a COLLATE utf8mb4_bin|e enum('x')", "a|e"},
+		{keyOf("k", source.KeyPart{Column: 0, Desc: true}), "a COLLATE utf8mb4_bin DESC", ""},
+		{keyOf("k", source.KeyPart{Column: 0, Prefix: 255}), "a(255) COLLATE utf8mb4_bin", ""},
+		{keyOf("k", source.KeyPart{Column: 0, Prefix: 256}), "", ""},
+		{keyOf("", source.KeyPart{Column: 1}), "", ""}, // the hash of a whole LOB
+	} {
+		def := table(columns, 0)
+		if got := pageable(def, c.key); got != (c.form != "") {
+			t.Errorf("%+v: pageable %v", c.key, got)
+		}
+		if c.form == "" {
+			continue
+		}
+		s := newStatement(def, c.key, []string{"`a`", "`b`", "`e`"})
+		if got := strings.Join(s.form(), "|"); got != c.form {
+			t.Errorf("%+v: form %s, want %s", c.key, got, c.form)
+		}
+		if !s.fits(s.form()) || s.fits([]string{"z"}) || s.fits(nil) {
+			t.Errorf("%+v: fits what it must not, or not itself", c.key)
+		}
+		if old := strings.Split("a|e", "|")[:len(c.key.Parts)]; s.fits(old) != (c.old != "") {
+			t.Errorf("%+v: fits the names alone: %v", c.key, s.fits(old))
+		}
 	}
 }
 
@@ -68,23 +101,15 @@ func TestLiterals(t *testing.T) {
 		{set, "x,z", "5"},
 		{set, "", "0"},
 		{set, "x,w", ""},
+		{schema.Column{Type: schema.Year}, "0000", "'0000'"},
+		{schema.Column{Type: schema.Bit}, "\x80\x00\x00\x00\x00\x00\x00\x01", "9223372036854775809"},
+		{schema.Column{Type: schema.Bit}, "", ""},
 		{schema.Column{Type: schema.JSON, ColumnType: "json"}, "{}", ""},
 	} {
 		got, err := literal(&c.column, []byte(c.value))
 		if (err != nil) != (c.want == "") || got != c.want {
 			t.Errorf("type %d %q: %q, %v; want %q", c.column.Type, c.value, got, err, c.want)
 		}
-	}
-}
-
-func TestEnumKeysCompareAsNumbers(t *testing.T) {
-	s, err := newStatement(table([]schema.Column{{Name: "e", Type: schema.Enum, Labels: []string{"b", "a"}}}, 0), []string{"`e`"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bound, _ := s.bound([][]byte{[]byte("b")})
-	if got := s.page(bound, 1); !strings.Contains(got, "WHERE ((`e` + 0 > 1))") {
-		t.Errorf("page = %s", got)
 	}
 }
 

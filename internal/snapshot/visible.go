@@ -20,6 +20,11 @@ type visibility interface {
 	// read runs query on conn, which sees every change in emitted, and returns a position such that the rows that
 	// query saw contain nothing that is not at or before it.
 	read(ctx context.Context, conn *client.Conn, emitted source.Position, query func() error) (high source.Position, err error)
+	// open opens a transaction on conn that sees the source as of one moment, every change in emitted included. exact
+	// says that at is the position of that moment; otherwise nothing tells it.
+	open(ctx context.Context, conn *client.Conn, emitted source.Position) (at source.Position, exact bool, err error)
+	// end is a position behind everything that a SELECT could see before.
+	end(ctx context.Context, conn *client.Conn) (source.Position, error)
 	// guard is how long before a chunk's mark a change may have been emitted and still be missing from the chunk.
 	guard() time.Duration
 	// settle is how long a commit may stand in the binlog, before the stream's start position, and still be missing
@@ -30,6 +35,8 @@ type visibility interface {
 // visibilityFor picks the way that the server offers.
 func visibilityFor(s source.Server) visibility {
 	switch {
+	case !s.LogBin:
+		return unlogged{}
 	case s.Flavor == source.MariaDB:
 		return snapshotPosition{server: s}
 	case s.GTIDMode:
@@ -52,7 +59,18 @@ func (v executedGTIDs) read(ctx context.Context, conn *client.Conn, emitted sour
 	if err := query(); err != nil {
 		return source.Position{}, err
 	}
+	return v.end(ctx, conn)
+}
+
+func (v executedGTIDs) end(ctx context.Context, conn *client.Conn) (source.Position, error) {
 	return source.CurrentPosition(ctx, conn, v.server)
+}
+
+func (v executedGTIDs) open(ctx context.Context, conn *client.Conn, emitted source.Position) (source.Position, bool, error) {
+	if err := waitExecuted(ctx, conn, emitted.GTIDSet); err != nil {
+		return source.Position{}, false, err
+	}
+	return source.Position{}, false, beginSnapshot(ctx, conn)
 }
 
 // waitExecuted waits in steps of a second, so that the end of ctx is noticed.
@@ -86,26 +104,45 @@ func (snapshotPosition) guard() time.Duration  { return 0 }
 func (snapshotPosition) settle() time.Duration { return 0 }
 
 func (v snapshotPosition) read(ctx context.Context, conn *client.Conn, emitted source.Position, query func() error) (source.Position, error) {
+	at, _, err := v.open(ctx, conn, emitted)
+	if err != nil {
+		return source.Position{}, err
+	}
+	err = query()
+	return at, errors.Join(err, endSnapshot(ctx, conn, err))
+}
+
+func (v snapshotPosition) open(ctx context.Context, conn *client.Conn, emitted source.Position) (at source.Position, exact bool, err error) {
 	for {
 		at, err := openSnapshot(ctx, conn)
 		if err != nil {
-			return source.Position{}, err
+			return source.Position{}, false, err
 		}
 		if at.Compare(emitted) >= 0 {
 			at.ServerUUID = v.server.UUID
-			err := query()
-			return at, errors.Join(err, endSnapshot(ctx, conn, err))
+			return at, true, nil
 		}
 		// The newest emitted change is still on its way into the engine.
 		if err := errors.Join(endSnapshot(ctx, conn, nil), sleep(ctx, 2*time.Millisecond)); err != nil {
-			return source.Position{}, err
+			return source.Position{}, false, err
 		}
 	}
 }
 
-func openSnapshot(ctx context.Context, conn *client.Conn) (source.Position, error) {
+func (v snapshotPosition) end(ctx context.Context, conn *client.Conn) (source.Position, error) {
+	return source.CurrentPosition(ctx, conn, v.server)
+}
+
+func beginSnapshot(ctx context.Context, conn *client.Conn) error {
 	if err := source.Exec(ctx, conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT"); err != nil {
-		return source.Position{}, fmt.Errorf("open a consistent snapshot: %w", err)
+		return fmt.Errorf("open a consistent snapshot: %w", err)
+	}
+	return nil
+}
+
+func openSnapshot(ctx context.Context, conn *client.Conn) (source.Position, error) {
+	if err := beginSnapshot(ctx, conn); err != nil {
+		return source.Position{}, err
 	}
 	res, err := source.Query(ctx, conn, "SHOW SESSION STATUS LIKE 'binlog_snapshot_%'")
 	if err != nil {
@@ -156,19 +193,37 @@ func (v recentKeys) read(ctx context.Context, conn *client.Conn, _ source.Positi
 	if err := query(); err != nil {
 		return source.Position{}, err
 	}
+	return v.end(ctx, conn)
+}
+
+func (v recentKeys) end(ctx context.Context, conn *client.Conn) (source.Position, error) {
 	return source.CurrentPosition(ctx, conn, v.server)
 }
 
-func quote(s string) string { return "'" + s + "'" } // GTID sets hold no quotes
-
-// sleep waits for d or until ctx is done, and says why it returned early.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+func (v recentKeys) open(ctx context.Context, conn *client.Conn, _ source.Position) (source.Position, bool, error) {
+	if err := sleep(ctx, v.settle()); err != nil {
+		return source.Position{}, false, err
 	}
+	return source.Position{}, false, beginSnapshot(ctx, conn)
 }
+
+// unlogged serves servers without a binlog, for a full load alone: there are no changes that a chunk could get in
+// the way of.
+type unlogged struct{}
+
+func (unlogged) guard() time.Duration  { return 0 }
+func (unlogged) settle() time.Duration { return 0 }
+
+func (unlogged) read(_ context.Context, _ *client.Conn, _ source.Position, query func() error) (source.Position, error) {
+	return source.Position{}, query()
+}
+
+func (unlogged) end(context.Context, *client.Conn) (source.Position, error) {
+	return source.Position{}, nil
+}
+
+func (unlogged) open(ctx context.Context, conn *client.Conn, _ source.Position) (source.Position, bool, error) {
+	return source.Position{}, false, beginSnapshot(ctx, conn)
+}
+
+func quote(s string) string { return "'" + s + "'" } // GTID sets hold no quotes

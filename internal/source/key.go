@@ -47,6 +47,11 @@ func LoadKey(ctx context.Context, conn *client.Conn, t *schema.Table) (Key, erro
 	if err != nil {
 		return Key{}, &Error{Step: "load the key of " + t.FullName(), Err: err}
 	}
+	if len(k.Parts) > 0 {
+		for _, c := range t.Key[min(len(k.Parts), len(t.Key)):] { // what the server adds to the key and does not show
+			k.Parts = append(k.Parts, KeyPart{Column: c})
+		}
+	}
 	return k, nil
 }
 

@@ -20,7 +20,7 @@ import (
 var sessionSettings = []string{
 	"SET SESSION autocommit = 1, SESSION sql_select_limit = 18446744073709551615," +
 		" SESSION sql_big_selects = 1, SESSION net_write_timeout = 86400, SESSION net_read_timeout = 3600, SESSION wait_timeout = 86400",
-	"SET SESSION TRANSACTION READ ONLY",
+	"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", // a consistent snapshot is none at a lower level
 }
 
 // optionalSettings are variables that only some servers know.

@@ -1,0 +1,83 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// definitionError marks a definition that no retry makes readable.
+type definitionError struct{ err error }
+
+func (e *definitionError) Error() string { return e.err.Error() }
+func (e *definitionError) Unwrap() error { return e.err }
+
+// MySQL error codes that say something about the statement and not about the weather.
+const (
+	erBadField          = 1054
+	erKeyDoesNotExist   = 1176
+	erTableDefChanged   = 1412
+	erNoSuchTable       = 1146
+	erUnknownTable      = 1109
+	erDBAccessDenied    = 1044
+	erTableAccessDenied = 1142
+	erColumnAccess      = 1143
+	erAccessDenied      = 1227
+)
+
+func code(err error) uint16 {
+	if my, ok := errors.AsType[*mysql.MyError](err); ok {
+		return my.Code
+	}
+	return 0
+}
+
+// definitionChanged says that the statement did not fit the table any more.
+func definitionChanged(err error) bool {
+	switch code(err) {
+	case erBadField, erKeyDoesNotExist, erTableDefChanged:
+		return true
+	}
+	return false
+}
+
+// noTable says that there is no such table any more.
+func noTable(err error) bool {
+	c := code(err)
+	return errors.Is(err, source.ErrNoTable) || c == erNoSuchTable || c == erUnknownTable
+}
+
+// permanent says that trying again cannot help.
+func permanent(err error) bool {
+	if _, ok := errors.AsType[*definitionError](err); ok || noTable(err) || source.Refused(err) {
+		return true
+	}
+	switch code(err) {
+	case erDBAccessDenied, erTableAccessDenied, erColumnAccess, erAccessDenied, erBadField, erKeyDoesNotExist:
+		return true
+	}
+	return false
+}
+
+// backoff grows from 100 ms to 10 s, with jitter so that readers do not come back together.
+func backoff(attempt int) time.Duration {
+	d := min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)
+	return d/2 + rand.N(d/2)
+}
+
+// sleep waits for d or until ctx is done, and says why it returned early.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
