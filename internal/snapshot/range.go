@@ -173,13 +173,19 @@ var errEnough = errors.New("the chunk is large enough")
 func (r *rangeLoad) query(ctx context.Context, conn *client.Conn, c *Chunk) error {
 	began := time.Now()
 	c.rows = rowArena{} // of a former attempt
-	full := false
-	err := source.StreamRows(ctx, conn, r.def.stmt.page(r.after, r.to, r.limit), c.room(ctx), func(row [][]byte) error {
-		if full {
+	full := func() bool { return c.Len() > 0 && c.Bytes() > r.t.l.cfg.ChunkBytes*3/2 }
+	// A large row gets memory before it is read: it exists twice for a moment, as a packet and in the chunk.
+	room := func(size int) error {
+		if full() {
+			return errEnough
+		}
+		return c.memory.grow(ctx, c.Bytes()+2*size)
+	}
+	err := source.StreamRows(ctx, conn, r.def.stmt.page(r.after, r.to, r.limit), room, func(row [][]byte) error {
+		if full() {
 			return errEnough
 		}
 		c.Add(row)
-		full = c.Bytes() > r.t.l.cfg.ChunkBytes*3/2
 		return nil
 	})
 	r.took = time.Since(began)
@@ -198,11 +204,6 @@ func (r *rangeLoad) query(ctx context.Context, conn *client.Conn, c *Chunk) erro
 		c.To = to
 	}
 	return err
-}
-
-// room gets memory for a large row before it is read: it exists twice for a moment, as a packet and in the chunk.
-func (c *Chunk) room(ctx context.Context) func(size int) error {
-	return func(size int) error { return c.memory.grow(ctx, c.Bytes()+2*size) }
 }
 
 // The bounds of a chunk's row count, and the time a chunk's SELECT may take before chunks get smaller: a long SELECT
