@@ -64,7 +64,8 @@ type ReplicateConfig struct {
 type Replicate struct {
 	cfg     ReplicateConfig
 	metrics *replicateMetrics
-	budget  *snapshot.Budget // of all loaders
+	budget  *snapshot.Budget       // of all loaders
+	tune    func(*snapshot.Config) // for tests
 	ready   atomic.Bool
 	running atomic.Pointer[emitter] // of the session that runs
 }
@@ -420,12 +421,16 @@ func (r *Replicate) fenceOff(ctx context.Context, s *session) error {
 }
 
 func (r *Replicate) loader(s *session) *snapshot.Loader {
-	return snapshot.New(snapshot.Config{
+	cfg := snapshot.Config{
 		Server:  s.server,
 		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
 		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
 		ChunkBytes: r.cfg.ChunkBytes, Budget: r.budget, Log: r.cfg.Log,
-	})
+	}
+	if r.tune != nil {
+		r.tune(&cfg)
+	}
+	return snapshot.New(cfg)
 }
 
 // binlogEnd is where the binlog ends now.

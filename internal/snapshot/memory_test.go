@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
@@ -183,3 +184,6 @@ func numbers(alias string) string {
 	}
 	return q + ") " + alias
 }
+
+func (w *sinkWindow) Begin(context.Context, *schema.Table) error { return nil }
+func (w *sinkWindow) Fail(err error) error                       { return err }

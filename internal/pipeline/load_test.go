@@ -1,0 +1,213 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
+)
+
+// tap stands between the loader and the emitter.
+type tap struct {
+	snapshot.Stream
+	deliver func(w snapshot.Window, c *snapshot.Chunk) // before a chunk is handed over; called by one reader at a time
+	blind   bool                                       // the loader is told that nothing has been emitted yet: it has nothing to wait for
+
+	mu sync.Mutex // one call of deliver at a time
+}
+
+func (t *tap) Open(schema, table string, guard time.Duration) (snapshot.Window, error) {
+	w, err := t.Stream.Open(schema, table, guard)
+	return tapWindow{w, t}, err
+}
+
+type tapWindow struct {
+	snapshot.Window
+	tap *tap
+}
+
+func (w tapWindow) Mark(defined int64) (snapshot.Mark, source.Position) {
+	m, emitted := w.Window.Mark(defined)
+	if w.tap.blind {
+		emitted = source.Position{}
+	}
+	return m, emitted
+}
+
+func (w tapWindow) Deliver(ctx context.Context, m snapshot.Mark, c *snapshot.Chunk) <-chan error {
+	if w.tap.deliver != nil {
+		w.tap.mu.Lock()
+		w.tap.deliver(w.Window, c)
+		w.tap.mu.Unlock()
+	}
+	return w.Window.Deliver(ctx, m, c)
+}
+
+// tapped makes a Replicate with a tap, small chunks and four readers.
+func (b *bench) tapped(t *tap) *Replicate {
+	cfg := b.config(FullLoadAndCDC)
+	cfg.Parallel = 4
+	r := NewReplicate(cfg)
+	r.tune = func(c *snapshot.Config) {
+		c.ChunkBytes = 4 << 10
+		t.Stream, c.Stream = c.Stream, t
+	}
+	return r
+}
+
+// ticket makes a table of n rows with ids from 1.
+func (b *bench) ticket(n int) (table string) {
+	b.t.Helper()
+	table = "`" + b.name + "`.ticket"
+	b.db.MustExec(b.t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(200))",
+		fmt.Sprintf("INSERT INTO %s SELECT a.n * 1000 + b.n * 100 + c.n * 10 + d.n + 1, REPEAT('x', 100) FROM %s, %s, %s, %s",
+			table, digits("a"), digits("b"), digits("c"), digits("d")),
+		fmt.Sprintf("DELETE FROM %s WHERE id > %d", table, n))
+	return table
+}
+
+// digits is a table of the numbers from 0 to 9.
+func digits(alias string) string {
+	q := "(SELECT 0 n"
+	for i := 1; i < 10; i++ {
+		q += fmt.Sprintf(" UNION SELECT %d", i)
+	}
+	return q + ") " + alias
+}
+
+// await waits for something that a server does.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(3 * time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// saved is what the newest checkpoint says of a table.
+func (b *bench) saved(table string) (d tableDoc) {
+	b.t.Helper()
+	s := stateFile{store: b.store}
+	raw, _, err := s.store.Load(b.t.Context(), replicateDocument)
+	must(b.t, err)
+	must(b.t, json.Unmarshal(raw, &s.doc))
+	for _, d := range s.doc.Tables {
+		if d.Table == table {
+			return d
+		}
+	}
+	return d
+}
+
+func (b *bench) awaitLoaded(table string) {
+	b.t.Helper()
+	await(b.t, "table "+table+" is loaded", func() bool { return b.saved(table).State == StateCompleted })
+}
+
+// loads counts the load records of each id.
+func (b *bench) loads() map[int]int {
+	all, _ := b.stream()
+	n := map[int]int{}
+	for _, s := range all {
+		if id, err := strconv.Atoi(s.ID); err == nil && s.Operation == "load" {
+			n[id]++
+		}
+	}
+	return n
+}
+
+// once fails unless every id from 1 to n was loaded exactly once.
+func once(t *testing.T, loads map[int]int, n int) {
+	t.Helper()
+	for id := 1; id <= n; id++ {
+		if loads[id] != 1 {
+			t.Errorf("row %d was loaded %d times", id, loads[id])
+		}
+	}
+}
+
+// TestTablesWithoutAKeyEnterAtOnePlace loads a table of equal rows while rows come and go. Replayed, the stream must
+// have each of them exactly as often as the table does: a change that the snapshot has must not follow it, and one
+// that it has not must.
+func TestTablesWithoutAKeyEnterAtOnePlace(t *testing.T) {
+	t.Run("mysql", func(t *testing.T) { keyless(t, testservers.SharedMySQL(t)) })
+	t.Run("mariadb", func(t *testing.T) { keyless(t, testservers.SharedMariaDB(t)) })
+	t.Run("mysql without GTIDs", func(t *testing.T) { keyless(t, testservers.MySQL(t, testservers.NoGTID())) })
+}
+
+func keyless(t *testing.T, db *testservers.MySQLServer) {
+	b := newBench(t, db)
+	ticket := b.ticket(50)
+	bare := "`" + b.name + "`.bare"
+	db.MustExec(t, "CREATE TABLE "+bare+" (id INT, v VARCHAR(200))", "INSERT INTO "+bare+" SELECT id % 7, v FROM "+ticket, "FLUSH BINARY LOGS")
+	stopWriting := b.background(func(ctx context.Context) error {
+		for i := 0; ctx.Err() == nil; i++ {
+			if err := db.Exec(ctx, fmt.Sprintf("INSERT INTO %s VALUES (%d, 'new')", bare, i%7), fmt.Sprintf("DELETE FROM %s WHERE id = %d LIMIT 2", bare, i%5)); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		return nil
+	})
+	stop := b.background(b.tapped(&tap{}).Run)
+	await(t, "some changes are emitted", func() bool { all, _ := b.stream(); return len(all) > 200 })
+	if err := stopWriting(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	b.awaitLoaded("bare")
+	b.awaitLoaded("ticket")
+	db.MustExec(t, "INSERT INTO "+bare+" VALUES (4711, 'last')")
+	await(t, "the last change is emitted", func() bool {
+		all, _ := b.stream()
+		return count(all, summary{"insert", "bare", "4711", "last"}) > 0
+	})
+	must(t, stop())
+	all, _ := b.stream()
+	got := map[summary]int{}
+	loading := false
+	for _, s := range all {
+		row := summary{ID: s.ID, Value: s.Value}
+		switch {
+		case s.Table != "bare" || s.ID == "":
+		case s.Operation == "load":
+			if !loading { // the control records before it may have gone to another shard
+				loading = true
+				clear(got)
+			}
+			got[row]++
+		case s.Operation == "insert":
+			got[row]++
+		case s.Operation == "delete":
+			got[row]--
+		}
+	}
+	for _, line := range db.MustQuery(t, "SELECT id, v, COUNT(*) FROM "+bare+" GROUP BY id, v") {
+		row := summary{ID: line[0], Value: line[1]}
+		if want, _ := strconv.Atoi(line[2]); got[row] != want {
+			t.Errorf("row (%s, %.10s): replay has %d, the table %d", line[0], line[1], got[row], want)
+		}
+		delete(got, row)
+	}
+	for row, n := range got {
+		if n != 0 {
+			t.Errorf("row (%s, %.10s): replay has %d, the table none", row.ID, row.Value, n)
+		}
+	}
+}
+
+var (
+	_ = atomic.Int64{}
+	_ = slices.Sort[[]int]
+	_ = strings.Cut
+)
