@@ -125,7 +125,7 @@ func fromTableMap(m *tableMap, base *schema.Table, cs charsets) (*schema.Table, 
 			c.Invisible = !v
 		}
 		if m.mariaDB {
-			if err := takeOverType(&c, base); err != nil {
+			if err := takeOver(&c, base); err != nil {
 				return nil, err
 			}
 		}
@@ -255,13 +255,11 @@ func lobType(bytes uint16, binary bool) (string, error) {
 	return sizes[bytes-1] + "text", nil
 }
 
-// takeOverType makes up for what MariaDB's table maps do not say: they describe UUID, INET4 and INET6 as BINARY, and YEAR(2)
-// as YEAR. The type is that of base's column of the same name. Where base has none, nothing tells which one a BINARY was.
-func takeOverType(c *schema.Column, base *schema.Table) error {
+// takeOver makes up for what MariaDB's table maps do not say, with what base says of its column of the same name: they
+// describe UUID, INET4 and INET6 as BINARY, YEAR(2) as YEAR, and do not tell which columns are generated. Where base has no
+// such column, nothing tells which type a BINARY was.
+func takeOver(c *schema.Column, base *schema.Table) error {
 	address := c.Type == schema.Binary && (c.Length == 16 || c.Length == 4)
-	if !address && c.Type != schema.Year {
-		return nil
-	}
 	i := -1
 	if base != nil {
 		i = slices.IndexFunc(base.Columns, func(b schema.Column) bool { return b.Name == c.Name })
@@ -274,6 +272,7 @@ func takeOverType(c *schema.Column, base *schema.Table) error {
 			"such column any more", ErrDefinition, c.Name, strings.ToUpper(c.ColumnType))
 	}
 	b := &base.Columns[i]
+	c.Generated, c.Unlogged = b.Generated, b.Unlogged
 	size := map[schema.Type]uint32{schema.UUID: 16, schema.Inet6: 16, schema.Inet4: 4}[b.Type]
 	if address && size == c.Length || c.Type == schema.Year && b.Type == schema.Year {
 		c.Type, c.ColumnType, c.Length = b.Type, b.ColumnType, b.Length

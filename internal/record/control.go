@@ -146,8 +146,13 @@ func appendChanges(dst []byte, f Format, changes []ColumnChange) []byte {
 // appendTableDef appends the members of table-def.
 func appendTableDef(dst []byte, f Format, t *schema.Table) []byte {
 	dst = append(f.appendKey(dst, 3, false, "columns"), '{')
+	first := true
 	for i := range t.Columns {
-		dst = append(f.appendKey(dst, 4, i > 0, t.Columns[i].Name), '{')
+		if t.Columns[i].Unlogged {
+			continue
+		}
+		dst = append(f.appendKey(dst, 4, !first, t.Columns[i].Name), '{')
+		first = false
 		dst = f.appendClose(appendColumnDef(dst, f, 5, false, &t.Columns[i]), 4)
 	}
 	dst = f.appendClose(dst, 3)

@@ -55,6 +55,9 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 	p := &Plan{table: t, codec: c, opts: o, fullName: t.FullName(), key: t.Key}
 	f := o.Format
 	for i := range t.Columns {
+		if t.Columns[i].Unlogged {
+			continue
+		}
 		p.columns = append(p.columns, member{i, f.appendKey(nil, 2, true, t.Columns[i].Name)})
 		p.rowKey = append(p.rowKey, i)
 	}
@@ -65,7 +68,7 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 		p.before = slices.DeleteFunc(slices.Clone(p.columns), func(m member) bool { return !p.inBeforeImage(m.col) })
 	}
 	if o.PartitionKeyType == KeyAttributeName {
-		p.attribute = slices.IndexFunc(t.Columns, func(c schema.Column) bool { return c.Name == o.PartitionKeyName })
+		p.attribute = slices.IndexFunc(t.Columns, func(c schema.Column) bool { return c.Name == o.PartitionKeyName && !c.Unlogged })
 		if p.attribute < 0 {
 			return nil, fmt.Errorf("plan records of %s: the table has no column %q to take the partition key from; choose another partition-key-name or partition-key-type for it", p.fullName, o.PartitionKeyName)
 		}

@@ -54,7 +54,7 @@ func NewImageLayout(t *Table, types []byte, metas []uint16, o Options) (*ImageLa
 
 // Split reads one row image: the bitmap of NULLs, then the values of the columns marked in present. It returns one
 // entry per column of the table, nil for NULL, in row's memory if that is large enough, and the number of bytes read.
-// The values alias image. A column that is not in the image is ErrPartialImage, unless it is a virtual one.
+// The values alias image. A column that is not in the image is ErrPartialImage, unless it is Unlogged.
 func (l *ImageLayout) Split(row [][]byte, image []byte, present []byte) (out [][]byte, n int, err error) {
 	count := len(l.columns)
 	if cap(row) < count {
@@ -96,7 +96,7 @@ func (l *ImageLayout) splitSome(row [][]byte, image []byte, present []byte) ([][
 	for i := range l.columns {
 		if marked(present, i) {
 			there++
-		} else if !l.table.Columns[i].Virtual {
+		} else if !l.table.Columns[i].Unlogged {
 			return row, 0, &ColumnError{Table: l.table.FullName(), Column: l.table.Columns[i].Name, Err: ErrPartialImage}
 		}
 	}

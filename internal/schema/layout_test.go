@@ -247,7 +247,7 @@ func TestSplitPartialImage(t *testing.T) {
 	if !errors.Is(err, ErrPartialImage) || !errors.As(err, &column) || column.Table != "shop.t" || column.Column != "v" {
 		t.Errorf("got %v", err)
 	}
-	l.table.Columns[1].Virtual = true
+	l.table.Columns[1].Unlogged = true
 	row, n, err := l.Split(nil, []byte{0b10, 1}, []byte{0b101})
 	if diff := cmp.Diff([][]byte{{1}, nil, nil}, row); err != nil || n != 2 || diff != "" {
 		t.Errorf("%d bytes, %v, %s", n, err, diff)

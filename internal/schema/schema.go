@@ -48,7 +48,7 @@ type Column struct {
 	Unsigned   bool
 	Nullable   bool
 	Generated  bool     // VIRTUAL or STORED
-	Virtual    bool     // generated and not stored
+	Unlogged   bool     // MariaDB logs generated columns with some changes only: no record has this one
 	Invisible  bool     // MySQL 8.0.23 INVISIBLE, MariaDB INVISIBLE
 	Compressed bool     // MariaDB's COMPRESSED
 	Length     uint32   // characters or bytes for CHAR, VARCHAR, BINARY, VARBINARY; bits for BIT; bytes maximum for TEXT and BLOB; numbers of a VECTOR

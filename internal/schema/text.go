@@ -61,6 +61,9 @@ func SessionSetup(flavor string) []string {
 // selectExpression is how a column has to be asked for so that it arrives without loss.
 func selectExpression(def *Column) string {
 	name := QuoteIdent(def.Name)
+	if def.Unlogged {
+		return "NULL"
+	}
 	switch def.Type {
 	case Float, Double:
 		// A FLOAT column is printed with six digits and a DOUBLE(m,d) with d decimals; a DOUBLE expression is

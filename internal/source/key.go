@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/go-mysql-org/go-mysql/client"
 
@@ -63,7 +62,7 @@ func showKeys(ctx context.Context, conn *client.Conn, schemaName, table string) 
 func chooseKey(columns []schema.Column, lines [][]string) (Key, schema.KeyKind, error) {
 	index := make(map[string]int, len(columns))
 	for i, c := range columns {
-		index[strings.ToLower(c.Name)] = i
+		index[c.Name] = i
 	}
 	for at := 0; at < len(lines); {
 		if len(lines[at]) < keyFields {
@@ -73,8 +72,8 @@ func chooseKey(columns []schema.Column, lines [][]string) (Key, schema.KeyKind, 
 		key := Key{Name: indexName(lines[at])}
 		for ; at < len(lines) && lines[at][keyName] == name; at++ {
 			l := lines[at]
-			i, known := index[strings.ToLower(l[keyColumn])] // the key of an expression names no column
-			fits = fits && known && l[keyNonUnique] == "0" && l[keyNull] != "YES"
+			i, known := index[l[keyColumn]] // the key of an expression names no column
+			fits = fits && known && l[keyNonUnique] == "0" && l[keyNull] != "YES" && !columns[i].Unlogged
 			prefix, _ := strconv.Atoi(l[keySubPart]) // NULL: none
 			key.Parts = append(key.Parts, KeyPart{Column: i, Desc: l[keyCollation] == "D", Prefix: prefix})
 		}

@@ -37,6 +37,7 @@ func Tables(ctx context.Context, conn *client.Conn) ([]TableName, error) {
 // key that tells its rows apart: the primary key, else the first UNIQUE key of NOT NULL columns. The error wraps
 // ErrNoTable where there is no such table to be seen.
 func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) (*schema.Table, error) {
+	flavor, _, _ := parseVersion(conn.GetServerVersion())
 	step := fmt.Sprintf("load the definition of %s.%s", schemaName, name)
 	where := fmt.Sprintf(" WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s", schema.QuoteString(schemaName), schema.QuoteString(name))
 	head, err := texts(ctx, conn, "SELECT TABLE_TYPE, TABLE_COLLATION FROM information_schema.TABLES"+where)
@@ -60,14 +61,15 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 		if err != nil {
 			return nil, &Error{Step: step, Err: err}
 		}
+		column.Unlogged = flavor == MariaDB && column.Generated
 		t.Columns = append(t.Columns, column)
 	}
 	if head[0][0] == "VIEW" {
 		return t, nil
 	}
-	rowEnd := -1
+	end := -1
 	if t.Versioned = head[0][0] == "SYSTEM VERSIONED"; t.Versioned {
-		if rowEnd, err = addPeriod(t, columns); err != nil {
+		if end, err = addPeriod(t, columns); err != nil {
 			return nil, &Error{Step: step, Err: err}
 		}
 	}
@@ -80,8 +82,8 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 		return nil, &Error{Step: step, Err: err}
 	}
 	t.Key, t.KeyKind = key.columns(), kind
-	if t.Versioned && t.KeyKind != schema.NoKey && !slices.Contains(t.Key, rowEnd) {
-		t.Key = append(t.Key, rowEnd) // the server adds it to every unique key, and shows it only if it has been declared
+	if t.Versioned && t.KeyKind != schema.NoKey && !slices.Contains(t.Key, end) {
+		t.Key = append(t.Key, end) // the server adds it to every unique key, and shows it only if it has been declared
 	}
 	return t, nil
 }
@@ -91,21 +93,27 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 var ErrVersionedByTransaction = errors.New("the table has WITH SYSTEM VERSIONING by transactions (BIGINT UNSIGNED row start and end), " +
 	"whose changes MariaDB logs as statements and not as rows; make the two columns TIMESTAMP(6), or leave the table out")
 
+// What the server says of how the columns of a period are generated.
+const (
+	rowStart = "ROW START"
+	rowEnd   = "ROW END"
+)
+
 // addPeriod finds the column of a versioned table that says when a row ended. Where the table declares no such columns, two
 // invisible ones stand behind all others, which the server does not list.
-func addPeriod(t *schema.Table, lines [][]string) (rowEnd int, err error) {
+func addPeriod(t *schema.Table, lines [][]string) (end int, err error) {
 	for i, l := range lines {
 		switch l[6] {
-		case "ROW START":
+		case rowStart:
 			if t.Columns[i].Type == schema.BigInt {
 				return 0, ErrVersionedByTransaction
 			}
-		case "ROW END":
+		case rowEnd:
 			return i, nil
 		}
 	}
 	for _, name := range []string{"row_start", "row_end"} {
-		c, err := column([]string{name, "timestamp(6)", "NO", "STORED GENERATED, INVISIBLE", "", ""})
+		c, err := column([]string{name, "timestamp(6)", "NO", "STORED GENERATED, INVISIBLE", "", "", rowEnd})
 		if err != nil {
 			return 0, err
 		}
@@ -122,8 +130,10 @@ func column(line []string) (schema.Column, error) {
 	}
 	extra := strings.ToUpper(line[3])
 	c.Name, c.ColumnType, c.Nullable, c.Charset, c.Collation = line[0], line[1], line[2] == "YES", line[4], line[5]
-	c.Virtual = strings.Contains(extra, "VIRTUAL GENERATED")
-	c.Generated = c.Virtual || strings.Contains(extra, "STORED GENERATED") || strings.Contains(extra, "PERSISTENT")
+	c.Generated = strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED") || strings.Contains(extra, "PERSISTENT")
+	if line[6] == rowStart || line[6] == rowEnd {
+		c.Generated = false // by the server, and logged like any other
+	}
 	c.Invisible = strings.Contains(extra, "INVISIBLE")
 	return c, nil
 }

@@ -65,13 +65,13 @@ func TestLoadTableColumns(t *testing.T) {
 		if c := col("id"); !c.Unsigned || c.Nullable || c.Type != schema.BigInt {
 			t.Errorf("id: %+v", c)
 		}
-		if c := col("v"); !c.Generated || !c.Virtual {
+		if c := col("v"); !c.Generated || c.Unlogged != (f == MariaDB) {
 			t.Errorf("v: %+v", c)
 		}
-		if c := col("s"); !c.Generated || c.Virtual {
+		if c := col("s"); !c.Generated || c.Unlogged != (f == MariaDB) {
 			t.Errorf("s: %+v", c)
 		}
-		if c := col("h"); !c.Invisible || !c.Nullable {
+		if c := col("h"); !c.Invisible || !c.Nullable || c.Unlogged {
 			t.Errorf("h: %+v", c)
 		}
 		if c := col("e"); !slices.Equal(c.Labels, []string{"a", "it's", "ü"}) || c.Charset != "latin1" {
