@@ -122,11 +122,13 @@ func dumpFlags(server source.Server) uint16 {
 
 const errDumpFailed = 1236 // ER_SOURCE_FATAL_ERROR_READING_BINLOG: many causes, told apart by its text
 
+const errSameServerID = 4052 // ER_SLAVE_SAME_ID of MariaDB, whose text differs between versions
+
 // dumpRefused turns the server's answer to a dump command into an error with a cure. What is returned as it came is worth
 // another attempt.
 func dumpRefused(my *mysql.MyError) error {
 	text := strings.ToLower(my.Message)
-	if strings.Contains(text, "same server_uuid/server_id") { // with a code of its own on MariaDB
+	if strings.Contains(text, "same server_uuid/server_id") || my.Code == errSameServerID {
 		return &PositionError{Detail: my.Message, Hint: "give every reader and replica of this server a server id of its own", Err: ErrReplaced}
 	}
 	if my.Code != errDumpFailed {

@@ -283,6 +283,7 @@ func runCommon(t *testing.T, s *testservers.MySQLServer) {
 func TestMySQL(t *testing.T)            { runCommon(t, testservers.SharedMySQL(t)) }
 func TestMySQLWithoutGTID(t *testing.T) { runCommon(t, testservers.MySQL(t, testservers.NoGTID())) }
 func TestMariaDB(t *testing.T)          { runCommon(t, testservers.SharedMariaDB(t)) }
+func TestNewMariaDB(t *testing.T)       { runCommon(t, testservers.SharedMariaDBNew(t)) }
 
 func testChanges(t *testing.T, s *testservers.MySQLServer) {
 	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE other (id INT)")

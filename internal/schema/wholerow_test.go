@@ -373,3 +373,59 @@ func TestManyColumns(t *testing.T) {
 }
 
 func (p *replay) TableFailed(_ context.Context, e *binlog.TableError) error { return e }
+
+// TestSystemVersioning replays changes of MariaDB's versioned tables: former rows are rows of their own, told apart by when
+// they ended.
+func TestSystemVersioning(t *testing.T) {
+	definitions := map[string]string{
+		"implicit": "(id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING",
+		"explicit": "(s TIMESTAMP(6) GENERATED ALWAYS AS ROW START, id INT, v INT, e TIMESTAMP(6) GENERATED ALWAYS AS ROW END, w INT WITHOUT SYSTEM VERSIONING," +
+			" g INT GENERATED ALWAYS AS (v + 1) STORED, PERIOD FOR SYSTEM_TIME (s, e), PRIMARY KEY (id)) WITH SYSTEM VERSIONING",
+		"hidden": "(id INT, v INT, s TIMESTAMP(6) GENERATED ALWAYS AS ROW START INVISIBLE, e TIMESTAMP(6) GENERATED ALWAYS AS ROW END INVISIBLE," +
+			" PERIOD FOR SYSTEM_TIME (s, e), PRIMARY KEY (e, id)) WITH SYSTEM VERSIONING",
+		"uniquely": "(id INT NOT NULL UNIQUE, v INT) WITH SYSTEM VERSIONING",
+		"keyless":  "(id INT, v INT) WITH SYSTEM VERSIONING",
+		"parted":   "(id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING PARTITION BY SYSTEM_TIME (PARTITION h HISTORY, PARTITION c CURRENT)",
+		"by_uuid":  "(id UUID DEFAULT UUID(), k INET6, v INT, PRIMARY KEY (k, id)) WITH SYSTEM VERSIONING",
+	}
+	for _, s := range everyServer(t)[1:] {
+		db := s.Database(t)
+		for _, metadata := range []string{"NO_LOG", "MINIMAL", "FULL"} {
+			s.MustExec(t, "SET GLOBAL binlog_row_metadata = "+metadata)
+			from := endOfLog(t, s)
+			for i, name := range slices.Sorted(maps.Keys(definitions)) {
+				insert := "INSERT INTO " + name + " (id, v) VALUES (1, 1), (2, 2), (3, 3)"
+				move := "UPDATE " + name + " SET id = 20 WHERE v = 30"
+				if name == "by_uuid" {
+					insert = "INSERT INTO by_uuid (k, v) VALUES ('::1', 1), ('::2', 2), ('::3', 3)"
+					move = "UPDATE by_uuid SET k = 'ff::' WHERE v = 30"
+				}
+				s.MustExec(t, "USE "+db, "DROP TABLE IF EXISTS "+name, "CREATE TABLE "+name+" "+definitions[name],
+					fmt.Sprintf("SET timestamp = %d.5", 1700000000+i), insert, "UPDATE "+name+" SET v = 10 WHERE v = 1", // within the same moment
+					fmt.Sprintf("SET timestamp = %d.25", 1700000100+i), "UPDATE "+name+" SET v = 30 WHERE v = 3", "DELETE FROM "+name+" WHERE v = 2",
+					fmt.Sprintf("SET timestamp = %d", 1700000200+i), move, "UPDATE "+name+" SET v = v + 100",
+					"DELETE HISTORY FROM "+name+fmt.Sprintf(" BEFORE SYSTEM_TIME FROM_UNIXTIME(%d)", 1700000150+i))
+			}
+			tables := tablesOf(db, slices.Sorted(maps.Keys(definitions)))
+			for n, rows := range wholeRows(t, s, from, tables) {
+				// Of 1 and 3 the latest rows, and what they were before the last update; history before it is deleted.
+				if len(rows) != 4 {
+					t.Errorf("%s, %s: %d rows: %v", s.Program.Version, n.name, len(rows), rows)
+				}
+			}
+		}
+		s.MustExec(t, "SET GLOBAL binlog_row_metadata = DEFAULT")
+
+		s.MustExec(t, "USE "+db, "CREATE TABLE by_transaction (id INT PRIMARY KEY, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START,"+
+			" e BIGINT UNSIGNED GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING")
+		conn, err := source.Connect(t.Context(), serverConfig(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = source.LoadTable(t.Context(), conn, db, "by_transaction")
+		source.Close(conn)
+		if !errors.Is(err, source.ErrVersionedByTransaction) || !source.Refused(err) {
+			t.Errorf("%s: versions by transaction: %v", s.Program.Version, err)
+		}
+	}
+}
