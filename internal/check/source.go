@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -120,47 +119,45 @@ func (c *sourceCheck) setting(name, is, want string, otherwise State, cure strin
 // minRetention is how long a pipeline should be able to stand still without losing its place: a weekend.
 const minRetention = 3 * 24 * time.Hour
 
-// retention looks at how long the log is kept. On RDS the server's own variable says nothing: files are removed by
-// RDS as soon as they are backed up, unless told otherwise.
+// retention looks at how long the log is kept. RDS has a setting of its own for it.
 func (c *sourceCheck) retention(ctx context.Context) {
 	const item = "binlog retention"
-	if c.isRDS(ctx) {
-		c.rdsRetention(ctx)
+	keep, err := source.ReadRetention(ctx, c.conn)
+	if err != nil {
+		c.failed(item, err, "")
+		return
+	}
+	if keep.Managed {
+		c.rdsRetention(item, keep)
 		return
 	}
 	cure := "SET GLOBAL binlog_expire_logs_seconds = 604800; -- 7 days; also in the option file"
 	if c.server.Flavor == source.MariaDB && !c.server.VersionAtLeast(10, 6, 0) || c.server.Flavor == source.MySQL && !c.server.VersionAtLeast(8, 0, 0) {
 		cure = "SET GLOBAL expire_logs_days = 7; -- also in the option file"
 	}
-	switch keep := c.server.ExpireAfter; {
-	case keep == 0:
+	switch {
+	case keep.Forever:
 		c.ok(item, "kept until it is purged by hand")
-	case keep < minRetention:
-		c.add(Warn, item, fmt.Sprintf("%s: a pipeline that stands still for longer must load anew", printDuration(keep)), cure)
+	case keep.Keep < minRetention:
+		c.add(Warn, item, fmt.Sprintf("%s: a pipeline that stands still for longer must load anew", printDuration(keep.Keep)), cure)
 	default:
-		c.ok(item, "%s", printDuration(keep))
+		c.ok(item, "%s", printDuration(keep.Keep))
 	}
 }
 
-func (c *sourceCheck) isRDS(ctx context.Context) bool {
-	dir, err := c.value(ctx, "SHOW GLOBAL VARIABLES LIKE 'basedir'", 1)
-	return err == nil && strings.HasPrefix(dir, "/rdsdbbin")
-}
-
-func (c *sourceCheck) rdsRetention(ctx context.Context) {
-	const item = "binlog retention"
+func (c *sourceCheck) rdsRetention(item string, keep source.Retention) {
 	const cure = "CALL mysql.rds_set_configuration('binlog retention hours', 168); -- 7 days"
-	hours, err := c.value(ctx, "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'", 0)
-	n, _ := strconv.Atoi(hours)
+	hours := keep.Keep.Hours()
 	switch {
-	case err != nil:
-		c.add(Warn, item, "RDS keeps it as 'binlog retention hours' says, which this user may not read", "CALL mysql.rds_show_configuration; -- and if it is NULL or small: "+cure)
-	case n == 0:
+	case keep.Unknown:
+		c.add(Warn, item, "RDS keeps it as 'binlog retention hours' says, which this user may not read",
+			fmt.Sprintf("GRANT SELECT ON mysql.rds_configuration TO %s; or CALL mysql.rds_show_configuration; -- and if it is NULL or small: %s", c.user, cure))
+	case keep.Keep == 0:
 		c.add(Fail, item, "RDS removes binlog files as soon as they are backed up", cure)
-	case time.Duration(n)*time.Hour < minRetention:
-		c.add(Warn, item, hours+" hours on RDS: a pipeline that stands still for longer must load anew", cure)
+	case keep.Keep < minRetention:
+		c.add(Warn, item, fmt.Sprintf("%.4g hours on RDS: a pipeline that stands still for longer must load anew", hours), cure)
 	default:
-		c.ok(item, "%s hours on RDS", hours)
+		c.ok(item, "%.4g hours on RDS", hours)
 	}
 }
 
