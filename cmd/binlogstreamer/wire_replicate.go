@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
@@ -28,10 +27,6 @@ func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replica
 	if err != nil {
 		return nil, err
 	}
-	stop := cfg.Replication.CDCStop.Time
-	if now := time.Now(); once && (stop.IsZero() || now.Before(stop)) {
-		stop = now
-	}
 	return pipeline.NewReplicate(pipeline.ReplicateConfig{
 		Task:        cfg.Name,
 		Migration:   pipeline.Migration(cfg.Replication.MigrationType),
@@ -49,7 +44,8 @@ func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replica
 		},
 		Store:    p.store,
 		Start:    cfg.Replication.CDCStart.String(),
-		Stop:     stop,
+		Stop:     cfg.Replication.CDCStop.Time,
+		Once:     once,
 		Parallel: cfg.Replication.Settings.MaxFullLoadSubTasks, TableErrors: pipeline.ErrorPolicy(cfg.Replication.Settings.TableErrorPolicy),
 		// Chunks may take an eighth of the ceiling. A giant row exists several times, and beyond that, while it passes.
 		LoadBytes: int(min(64*config.MiB, cfg.MemoryLimit/8)),

@@ -285,6 +285,9 @@ func oversized(err error, t *schema.Table, key []byte) error {
 func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if !b.Idle && !e.tx.open && e.stopped(b.Time) { // nothing of it is selected
+		return errStopPosition
+	}
 	e.at.File, e.at.Offset = b.File, b.Offset
 	gtid := ""
 	if e.gtids != nil { // without a whole set to begin with, single GTIDs must not look like one
@@ -310,7 +313,7 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	if err := e.turn(ctx); err != nil {
 		return err
 	}
-	if b.Idle && e.stopped(time.Now()) {
+	if e.stop.reached(e.at) && e.progress.complete() {
 		return errStopPosition
 	}
 	return e.held(ctx)

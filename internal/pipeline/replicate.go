@@ -47,7 +47,8 @@ type ReplicateConfig struct {
 	Stream      kinesisout.Config // Registerer and Logger are filled in
 	Store       checkpoint.Store
 	Start       string        // cdc_start_position; used where nothing is saved
-	Stop        time.Time     // cdc_stop_position; zero: none
+	Stop        time.Time     // cdc_stop_position, on the source's clock; zero: none
+	Once        bool          // end where the binlog ends when reading begins, and the load is complete
 	Parallel    int           // readers of the full load; default 8
 	LoadBytes   int           // memory of the full load's chunks; default 32 MiB
 	TableErrors ErrorPolicy   // default SuspendTable
@@ -142,18 +143,20 @@ func (e *restartError) RestartHelps() bool { return true }
 
 // session is one run with all its parts.
 type session struct {
-	server   source.Server
-	rules    *mapping.Rules
-	state    *stateFile
-	from     source.Position
-	tracker  *checkpoint.Tracker[boundary, changeAt]
-	progress *progress
-	writer   *kinesisout.Writer
-	emitter  *emitter
-	saver    *saver
-	jobs     []snapshot.Job
-	loadable sync.Once // see mayLoad
-	refused  error     // what mayLoad came to
+	server    source.Server
+	rules     *mapping.Rules
+	state     *stateFile
+	from      source.Position
+	tracker   *checkpoint.Tracker[boundary, changeAt]
+	progress  *progress
+	writer    *kinesisout.Writer
+	emitter   *emitter
+	handler   binlog.Handler // the emitter; tests put themselves in front of it
+	saver     *saver
+	retention *retention
+	jobs      []snapshot.Job
+	loadable  sync.Once // see mayLoad
+	refused   error     // what mayLoad came to
 }
 
 // prepare reaches the source, takes a term, and decides where to begin. A nil session says that nothing is left to do.
@@ -298,13 +301,14 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	s.writer = kinesisout.New(out)
 	s.emitter = &emitter{
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records,
-		rules: s.rules, stop: stopRule{r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
+		rules: s.rules, stop: stopRule{after: r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
 		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
 		reloads: r.cfg.Migration == FullLoadAndCDC, policy: r.cfg.TableErrors, barrier: s.writer, loads: newLoadQueue(),
 		suspended: make(map[tableID]bool),
 		at:        s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window), ignoreNotes: r.cfg.ignoreNotes,
 	}
+	s.handler = s.emitter
 	if r.cfg.Deduplicate {
 		s.emitter.term, s.emitter.epoch = d.Term, d.Epoch
 	}
@@ -316,6 +320,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	if s.emitter.streams { // a full load alone tries them again
 		r.resumeSuspended(s)
 	}
+	s.retention = &retention{source: r.cfg.Source, saved: s.state.savedPosition, every: retentionLooks, log: r.cfg.Log}
 	return nil
 }
 
@@ -369,11 +374,11 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 		}
 	}
 	reader := binlog.New(binlog.Config{
-		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.emitter,
+		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.handler,
 		Selected: s.rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
 	})
 	s.emitter.retryWith(reader.Retry)
-	return reader.Run(ctx, s.from)
+	return r.watched(ctx, s, func(ctx context.Context) error { return reader.Run(ctx, s.from) })
 }
 
 // load runs the full load.

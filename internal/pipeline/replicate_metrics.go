@@ -26,7 +26,7 @@ type replicateMetrics struct {
 	oldestUnacked func() (time.Time, bool)
 	checkpointAge func() time.Duration
 	tables        func() []tableDoc
-	expireAfter   time.Duration // how long the source keeps its binlog; 0: until somebody purges it
+	retention     func() float64
 }
 
 func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
@@ -57,8 +57,8 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 		}, func() float64 { return m.age().Seconds() }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_binlog_retention_seconds",
-			Help: "Time until the source would purge the binlog that we have not read: its retention less our lag; +Inf if it keeps everything.",
-		}, m.retention),
+			Help: "Time until the source may purge the binlog that a restart from the saved checkpoint needs; 0 if it has, +Inf if it keeps everything, NaN while that is not known.",
+		}, m.retentionLeft),
 	)
 	return m
 }
@@ -67,7 +67,7 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 func (m *replicateMetrics) observe(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.oldestUnacked, m.checkpointAge, m.tables, m.expireAfter = s.tracker.OldestUnacked, s.saver.age, s.progress.docs, s.server.ExpireAfter
+	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = s.tracker.OldestUnacked, s.saver.age, s.progress.docs, s.retention.seconds
 }
 
 // read notes that a change committed at t was read.
@@ -123,15 +123,15 @@ func (m *replicateMetrics) targetLag() time.Duration {
 	return max(0, time.Since(at))
 }
 
-// retention is the source's own setting, as of the start, less how far behind we are. Somebody may purge by hand.
-func (m *replicateMetrics) retention() float64 {
+// retentionLeft is NaN until a session says.
+func (m *replicateMetrics) retentionLeft() float64 {
 	m.mu.Lock()
-	keep := m.expireAfter
+	f := m.retention
 	m.mu.Unlock()
-	if keep == 0 {
-		return math.Inf(1)
+	if f == nil {
+		return math.NaN()
 	}
-	return (keep - max(m.sourceLag(), m.targetLag())).Seconds()
+	return f()
 }
 
 func (m *replicateMetrics) age() time.Duration {

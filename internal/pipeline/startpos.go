@@ -16,11 +16,17 @@ import (
 // errStopPosition ends a run that reached its stop position.
 var errStopPosition = errors.New("the stop position is reached")
 
-// stopRule is cdc_stop_position: the first transaction that is later is not read.
-type stopRule struct{ after time.Time }
+// stopRule is cdc_stop_position: the first transaction that was committed later is not read, nor anything behind end.
+type stopRule struct {
+	after time.Time
+	end   source.Position // where the log ended when the source's clock had passed after; zero until then
+}
 
 // before says whether t lies behind the stop position.
 func (s stopRule) before(t time.Time) bool { return !s.after.IsZero() && t.After(s.after) }
+
+// reached says whether at is the end.
+func (s stopRule) reached(at source.Position) bool { return s.end.File != "" && !at.Before(s.end) }
 
 // firstPosition is where a task begins that has saved nothing yet.
 func (r *Replicate) firstPosition(ctx context.Context, conn *client.Conn, s *session) (source.Position, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
@@ -50,6 +51,15 @@ type stateFile struct {
 	rev   checkpoint.Revision
 	doc   replicateDoc
 	fresh bool // nothing was saved before this process
+	saved atomic.Pointer[source.Position]
+}
+
+// savedPosition is the position of the document as it was saved last. It may be called from any goroutine.
+func (s *stateFile) savedPosition() source.Position {
+	if p := s.saved.Load(); p != nil {
+		return *p
+	}
+	return source.Position{}
 }
 
 // openState reads the document and takes a new term by a conditional save. From then on a former process that is
@@ -91,6 +101,8 @@ func (s *stateFile) save(ctx context.Context) error {
 		return fmt.Errorf("save the checkpoint of replicate: %w", err)
 	}
 	s.rev = rev
+	position := s.doc.Position
+	s.saved.Store(&position)
 	return nil
 }
 
