@@ -124,15 +124,7 @@ func (b *bench) stream() (all []summary, headers []record.Header) {
 			for _, r := range out.Records {
 				h, err := record.Parse(r.Data)
 				must(b.t, err)
-				var doc struct{ Data map[string]any }
-				d := json.NewDecoder(strings.NewReader(string(r.Data)))
-				d.UseNumber()
-				must(b.t, d.Decode(&doc))
-				s := summary{Operation: h.Operation, Table: h.Table}
-				if doc.Data != nil {
-					s.ID, s.Value = fmt.Sprint(doc.Data["id"]), fmt.Sprint(doc.Data["v"])
-				}
-				all, headers = append(all, s), append(headers, h)
+				all, headers = append(all, summarize(b.t, r.Data)), append(headers, h)
 			}
 			if next = out.NextShardIterator; len(out.Records) == 0 {
 				break
@@ -140,6 +132,21 @@ func (b *bench) stream() (all []summary, headers []record.Header) {
 		}
 	}
 	return all, headers
+}
+
+func summarize(t *testing.T, data []byte) summary {
+	t.Helper()
+	h, err := record.Parse(data)
+	must(t, err)
+	var doc struct{ Data map[string]any }
+	d := json.NewDecoder(strings.NewReader(string(data)))
+	d.UseNumber()
+	must(t, d.Decode(&doc))
+	s := summary{Operation: h.Operation, Table: h.Table}
+	if doc.Data != nil {
+		s.ID, s.Value = fmt.Sprint(doc.Data["id"]), fmt.Sprint(doc.Data["v"])
+	}
+	return s
 }
 
 // awaitStream waits until the stream holds n records of data.

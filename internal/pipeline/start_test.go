@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
+
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint/checkpointtest"
@@ -99,11 +101,17 @@ func (l *tail) read(cfg ReplicateConfig, end source.Position) error {
 	return err
 }
 
-// end is where the log ends now.
-func (l *tail) end() source.Position {
+func (l *tail) connect() (*client.Conn, source.Server) {
 	l.t.Helper()
 	conn, server, err := NewReplicate(l.config()).connect(l.t.Context())
 	must(l.t, err)
+	return conn, server
+}
+
+// end is where the log ends now.
+func (l *tail) end() source.Position {
+	l.t.Helper()
+	conn, server := l.connect()
 	defer source.Close(conn)
 	pos, err := source.CurrentPosition(l.t.Context(), conn, server)
 	must(l.t, err)
@@ -226,4 +234,14 @@ func TestStartAtATime(t *testing.T) {
 			t.Errorf("%s: %v, want an error that says %q", start, err, fault)
 		}
 	}
+}
+
+// clock is the source's clock.
+func (l *tail) clock() time.Time {
+	l.t.Helper()
+	conn, _ := l.connect()
+	defer source.Close(conn)
+	now, err := source.Clock(l.t.Context(), conn)
+	must(l.t, err)
+	return now
 }
