@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -25,16 +26,22 @@ var defaultLimits = limits{whole: 8 << 20, event: 136 << 20, statement: 64 << 20
 // peeked is how much of a large event is looked at first: its header, and the table id of rows.
 const peeked = eventHeader + 8
 
+// isLarge looks at the beginning of a packet.
+func (s *stream) isLarge(packet []byte) bool {
+	return len(packet) == 1+peeked && packet[0] == 0 && int64(binary.LittleEndian.Uint32(packet[1+9:])) > int64(s.r.limits.whole)
+}
+
 // takeLarge handles an event of which only the beginning has been looked at. It is read as a whole if that is needed
 // and not too much; else it is only verified, and handled as far as its beginning goes.
-func (s *stream) takeLarge(ctx context.Context, head []byte) error {
-	e, err := headerOf(head)
+func (s *stream) takeLarge(ctx context.Context, packet []byte) error {
+	e, err := headerOf(bytes.Clone(packet[1:])) // the connection's memory is about to be used again
 	if err != nil {
 		return s.fail(e, err)
 	}
-	if s.decoder == nil {
-		return s.fail(e, fmt.Errorf("%w: it came before the format description", ErrCorrupt))
+	if _, err := s.packets.Read(make([]byte, 1)); err != nil { // the zero byte in front of the event
+		return fmt.Errorf("read from the source: %w", err)
 	}
+	e.start = s.cursor.end
 	if s.keeps(&e) {
 		data, err := s.scratch.read(s.packets, nil, int(e.size))
 		if err != nil {
@@ -53,7 +60,7 @@ func (s *stream) takeLarge(ctx context.Context, head []byte) error {
 	if e.kind == replication.TRANSACTION_PAYLOAD_EVENT && !passed {
 		return s.largePayload(ctx, &e)
 	}
-	e.cut, e.body = true, append([]byte(nil), e.body...)
+	e.cut = true
 	if err := s.verify(e, nil); err != nil {
 		return err
 	}
@@ -77,7 +84,18 @@ func (s *stream) keeps(e *event) bool {
 	case isStatement(e.kind):
 		return size <= int64(s.r.limits.statement)
 	}
-	return false
+	return needsBody(e.kind) && size <= int64(s.r.limits.event)
+}
+
+// needsBody tells the events, apart from those of rows, that mean nothing without their bytes.
+func needsBody(k replication.EventType) bool {
+	switch k {
+	case replication.GTID_EVENT, replication.ANONYMOUS_GTID_EVENT, replication.GTID_TAGGED_LOG_EVENT, replication.MARIADB_GTID_EVENT,
+		replication.XID_EVENT, replication.XA_PREPARE_LOG_EVENT, replication.TABLE_MAP_EVENT,
+		replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2:
+		return true
+	}
+	return isFraming(k) || isStatement(k)
 }
 
 func isStatement(k replication.EventType) bool {

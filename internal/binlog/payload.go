@@ -152,7 +152,7 @@ func (s *stream) innerEvent(r io.Reader) (event, error) {
 		return e, err
 	}
 	left := int64(e.size) - eventHeader
-	if left > int64(s.r.limits.whole) {
+	if int64(e.size) > int64(s.r.limits.whole) && left > peeked-eventHeader {
 		head = s.payload.head[:]
 		if _, err := io.ReadFull(r, head[eventHeader:]); err != nil {
 			return e, failed(err)

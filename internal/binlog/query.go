@@ -87,9 +87,6 @@ var beginText = []byte("BEGIN")
 
 // queryEvent handles a logged statement: one that frames a transaction, DDL, or, where rows should have been logged, DML.
 func (s *stream) queryEvent(ctx context.Context, e *event) error {
-	if e.cut {
-		return tooLarge(e)
-	}
 	q, err := parseQuery(e, &s.inflater)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package binlog
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -65,12 +64,8 @@ func (s *stream) run(ctx context.Context, ready func()) error {
 		if err != nil {
 			return fmt.Errorf("read from the source: %w", err)
 		}
-		if len(head) == 1+peeked && head[0] == 0 && int64(binary.LittleEndian.Uint32(head[1+9:])) > int64(s.r.limits.whole) {
-			begun := [peeked]byte(head[1:])
-			if _, err := s.packets.Read(make([]byte, 1)); err != nil {
-				return fmt.Errorf("read from the source: %w", err)
-			}
-			if err := s.takeLarge(ctx, begun[:]); err != nil {
+		if s.decoder != nil && s.isLarge(head) {
+			if err := s.takeLarge(ctx, head); err != nil {
 				return err
 			}
 			continue
@@ -155,10 +150,13 @@ func (s *stream) place(e *event, tableMap uint64) record.Place {
 	return record.Place{File: s.cursor.file, TableMapStart: tableMap, EventStart: e.start, EventEnd: e.end}
 }
 
-// event handles one event. Every type is listed: one that is not is an error.
+// event handles one event. Every type is listed here or in passedOver: one that is not is an error.
 func (s *stream) event(ctx context.Context, e *event) error {
 	if e.time > 0 && !e.artificial() {
 		s.r.metrics.lastEvent.Set(float64(e.time))
+	}
+	if e.cut && needsBody(e.kind) {
+		return tooLarge(e)
 	}
 	switch e.kind {
 	case replication.TABLE_MAP_EVENT:
@@ -192,23 +190,34 @@ func (s *stream) event(ctx context.Context, e *event) error {
 
 	case replication.INCIDENT_EVENT:
 		return ErrIncident
-
-	case replication.STOP_EVENT, // the server stopped; the next file follows
-		replication.PREVIOUS_GTIDS_EVENT, replication.MARIADB_GTID_LIST_EVENT, // the state at the start of a file
-		replication.MARIADB_BINLOG_CHECKPOINT_EVENT,                           // the server's own recovery
-		replication.MARIADB_START_ENCRYPTION_EVENT,                            // what follows comes in clear
-		replication.ROWS_QUERY_EVENT, replication.MARIADB_ANNOTATE_ROWS_EVENT, // the text of the statement behind rows
-		replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT, // context of a logged statement
-		replication.BEGIN_LOAD_QUERY_EVENT, replication.APPEND_BLOCK_EVENT, // the data of a logged LOAD DATA,
-		replication.DELETE_FILE_EVENT,                                        // which is judged when it is executed
-		replication.TRANSACTION_CONTEXT_EVENT, replication.VIEW_CHANGE_EVENT, // group replication's own
-		replication.IGNORABLE_EVENT:
+	}
+	if passedOver[e.kind] != "" {
 		return nil
 	}
 	if e.flags&replication.LOG_EVENT_IGNORABLE_F != 0 {
 		return nil // whoever wrote it says that readers that don't know it miss nothing
 	}
 	return fmt.Errorf("%w (type %d)", ErrUnknownEvent, byte(e.kind))
+}
+
+// passedOver says why events of these types need not be looked at.
+var passedOver = [256]string{
+	replication.STOP_EVENT:                      "the server stopped; the next file follows",
+	replication.PREVIOUS_GTIDS_EVENT:            "the state at the start of a file",
+	replication.MARIADB_GTID_LIST_EVENT:         "the state at the start of a file",
+	replication.MARIADB_BINLOG_CHECKPOINT_EVENT: "the server's own recovery",
+	replication.MARIADB_START_ENCRYPTION_EVENT:  "what follows comes in clear",
+	replication.ROWS_QUERY_EVENT:                "the text of the statement behind rows",
+	replication.MARIADB_ANNOTATE_ROWS_EVENT:     "the text of the statement behind rows",
+	replication.INTVAR_EVENT:                    "context of a logged statement, which is judged by itself",
+	replication.RAND_EVENT:                      "context of a logged statement, which is judged by itself",
+	replication.USER_VAR_EVENT:                  "context of a logged statement, which is judged by itself",
+	replication.BEGIN_LOAD_QUERY_EVENT:          "data of a logged LOAD DATA, which is judged when it is executed",
+	replication.APPEND_BLOCK_EVENT:              "data of a logged LOAD DATA, which is judged when it is executed",
+	replication.DELETE_FILE_EVENT:               "data of a logged LOAD DATA that failed",
+	replication.TRANSACTION_CONTEXT_EVENT:       "group replication's own",
+	replication.VIEW_CHANGE_EVENT:               "group replication's own",
+	replication.IGNORABLE_EVENT:                 "says itself that it may be passed over",
 }
 
 // format takes note of how the events of this file are written.

@@ -143,7 +143,6 @@ func (s *stream) boundary(ctx context.Context, e *event) error {
 	}
 	p.boundary.File, p.boundary.Offset, p.boundary.FileBegan = b.File, b.Offset, b.FileBegan
 	p.moved = true
-	p.payload = nil
 	s.tx = transaction{}
 	s.tables.forget()
 	s.scratch.release()

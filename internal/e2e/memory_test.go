@@ -92,4 +92,3 @@ func peakMemory(t *testing.T, pid int) int64 {
 	}
 	return kib << 10
 }
-

@@ -52,8 +52,8 @@ type daemon struct {
 	build func() (string, error)
 	args  []string
 	log   string
-	cmd  *exec.Cmd
-	done chan error
+	cmd   *exec.Cmd
+	done  chan error
 }
 
 func newDaemon(t *testing.T, name string, args ...string) *daemon {

@@ -46,10 +46,11 @@ func Send(conn *client.Conn, command byte, body []byte) (*Packets, error) {
 	if err := conn.WritePacket(data); err != nil {
 		return nil, err
 	}
-	return newPackets(conn.Conn.Conn, conn.Sequence), nil
+	return NewPackets(conn.Conn.Conn, conn.Sequence), nil
 }
 
-func newPackets(r io.Reader, seq uint8) *Packets {
+// NewPackets reads the packets that come from r, the first of which is to have the number seq.
+func NewPackets(r io.Reader, seq uint8) *Packets {
 	return &Packets{r: r, buf: make([]byte, packetBuffer), seq: seq}
 }
 

@@ -32,7 +32,7 @@ func TestPacketsOfEverySize(t *testing.T) {
 	}
 	data := wire(250, payloads...)
 	for _, r := range []io.Reader{bytes.NewReader(data), iotest.HalfReader(bytes.NewReader(data)), iotest.DataErrReader(bytes.NewReader(data))} {
-		p := newPackets(r, 250)
+		p := NewPackets(r, 250)
 		for _, want := range payloads {
 			got, err := p.Next()
 			if err != nil || !bytes.Equal(got, want) {
@@ -52,7 +52,7 @@ func TestPacketsGiveMemoryBack(t *testing.T) {
 	for range packetPatience + 1 {
 		payloads = append(payloads, []byte("small"))
 	}
-	p := newPackets(bytes.NewReader(wire(0, slices.Concat(payloads[:packetPatience], payloads)...)), 0)
+	p := NewPackets(bytes.NewReader(wire(0, slices.Concat(payloads[:packetPatience], payloads)...)), 0)
 	for i := range packetPatience + len(payloads) {
 		if _, err := p.Next(); err != nil {
 			t.Fatal(err)
@@ -83,7 +83,7 @@ func TestPacketsPeekAndRead(t *testing.T) {
 			return append(first[:n], rest...), err
 		},
 	} {
-		p := newPackets(iotest.HalfReader(bytes.NewReader(data)), 250)
+		p := NewPackets(iotest.HalfReader(bytes.NewReader(data)), 250)
 		for _, want := range payloads {
 			for _, n := range []int{1, 27, 5} {
 				if got, err := p.Peek(n); err != nil || !bytes.Equal(got, want[:min(n, len(want))]) {
@@ -102,7 +102,7 @@ func TestPacketsPeekAndRead(t *testing.T) {
 			t.Errorf("%s: after the last packet: %v, want EOF", how, err)
 		}
 	}
-	p := newPackets(bytes.NewReader(data[:len(data)-1]), 250)
+	p := NewPackets(bytes.NewReader(data[:len(data)-1]), 250)
 	for range payloads[1:] {
 		if _, err := p.Next(); err != nil {
 			t.Fatal(err)
@@ -149,10 +149,10 @@ func TestLargePacketsAreAnnounced(t *testing.T) {
 
 func TestPacketsSeeLoss(t *testing.T) {
 	data := wire(0, []byte("abc"), []byte("def"))
-	if _, err := newPackets(bytes.NewReader(data), 1).Next(); err == nil {
+	if _, err := NewPackets(bytes.NewReader(data), 1).Next(); err == nil {
 		t.Error("a wrong packet number gave no error")
 	}
-	p := newPackets(bytes.NewReader(data[:len(data)-1]), 0)
+	p := NewPackets(bytes.NewReader(data[:len(data)-1]), 0)
 	if _, err := p.Next(); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func FuzzSplitTextRow(f *testing.F) {
 func FuzzPackets(f *testing.F) {
 	f.Add(wire(1, []byte("abc"), nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := newPackets(bytes.NewReader(data), 1)
+		p := NewPackets(bytes.NewReader(data), 1)
 		for total := 0; ; {
 			b, err := p.Next()
 			if err != nil {
