@@ -200,7 +200,7 @@ func TestFailoverAfterACleanStop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, maria)
 			stop := c.background(NewReplicate(c.config()).Run)
-			for !c.saved(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
+			for !c.savedIs(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
 			}
 			for i := 1; i <= 10; i++ {
 				c.a.MustExec(t, c.in(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'a')", i))...)
@@ -232,7 +232,7 @@ func TestFailoverAfterACleanStop(t *testing.T) {
 }
 
 // saved looks at the saved document.
-func (b *bench) saved(is func(d replicateDoc) bool) bool {
+func (b *bench) savedIs(is func(d replicateDoc) bool) bool {
 	b.t.Helper()
 	raw, _, err := b.store.Load(b.t.Context(), replicateDocument)
 	if err != nil {
@@ -261,14 +261,14 @@ func TestFailoverInsideATransaction(t *testing.T) {
 			defer cancel()
 			ended := make(chan error, 1)
 			go func() { ended <- NewReplicate(cfg).Run(ctx) }()
-			for !c.saved(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
+			for !c.savedIs(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
 			}
 			values := make([]string, 2000)
 			for i := range values {
 				values[i] = fmt.Sprintf("(%d, 'a')", i+1)
 			}
 			c.a.MustExec(t, c.in("INSERT INTO ticket VALUES "+strings.Join(values, ","), "INSERT INTO ticket VALUES (2001, 'a')")...)
-			for !c.saved(func(d replicateDoc) bool { return d.Done > 0 && d.Through != nil && d.Through.GTID != "" }) {
+			for !c.savedIs(func(d replicateDoc) bool { return d.Done > 0 && d.Through != nil && d.Through.GTID != "" }) {
 				if t.Context().Err() != nil {
 					t.Fatal("nothing of the transaction is saved")
 				}
@@ -311,7 +311,7 @@ func TestFailoverInsideATransaction(t *testing.T) {
 func TestFailoverToAReplicaThatLags(t *testing.T) {
 	c := newCluster(t, false)
 	stop := c.background(NewReplicate(c.config()).Run)
-	for !c.saved(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
+	for !c.savedIs(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
 	}
 	c.caughtUp()
 	c.stopReplica()

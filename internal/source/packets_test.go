@@ -119,7 +119,7 @@ func TestPacketsPeekAndRead(t *testing.T) {
 func TestLargePacketsAreAnnounced(t *testing.T) {
 	size := 2*maxPacketPiece + 7
 	data := wire(0, make([]byte, packetBuffer), make([]byte, packetBuffer+1), make([]byte, size))
-	p := newPackets(bytes.NewReader(data), 0)
+	p := NewPackets(bytes.NewReader(data), 0)
 	var got []int
 	p.BeforeLarge(func(size int) error {
 		if len(p.big) >= size {
@@ -136,7 +136,7 @@ func TestLargePacketsAreAnnounced(t *testing.T) {
 	if want := []int{packetBuffer + 1, maxPacketPiece, 2 * maxPacketPiece, size}; !slices.Equal(got, want) {
 		t.Errorf("announced %v, want %v", got, want)
 	}
-	p = newPackets(bytes.NewReader(data), 0)
+	p = NewPackets(bytes.NewReader(data), 0)
 	no := errors.New("no")
 	p.BeforeLarge(func(int) error { return no })
 	if _, err := p.Next(); err != nil {
