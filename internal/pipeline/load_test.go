@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
@@ -21,10 +22,11 @@ import (
 // tap stands between the loader and the emitter.
 type tap struct {
 	snapshot.Stream
-	deliver func(w snapshot.Window, c *snapshot.Chunk) // before a chunk is handed over; called by one reader at a time
+	mark    func()                                     // before a chunk is marked; one call at a time
+	deliver func(w snapshot.Window, c *snapshot.Chunk) // before a chunk is handed over; one call at a time
 	blind   bool                                       // the loader is told that nothing has been emitted yet: it has nothing to wait for
 
-	mu sync.Mutex // one call of deliver at a time
+	mu sync.Mutex // covers the calls
 }
 
 func (t *tap) Open(schema, table string, guard time.Duration) (snapshot.Window, error) {
@@ -38,6 +40,11 @@ type tapWindow struct {
 }
 
 func (w tapWindow) Mark(defined int64) (snapshot.Mark, source.Position) {
+	if w.tap.mark != nil {
+		w.tap.mu.Lock()
+		w.tap.mark()
+		w.tap.mu.Unlock()
+	}
 	m, emitted := w.Window.Mark(defined)
 	if w.tap.blind {
 		emitted = source.Position{}
@@ -101,6 +108,9 @@ func (b *bench) saved(table string) (d tableDoc) {
 	b.t.Helper()
 	s := stateFile{store: b.store}
 	raw, _, err := s.store.Load(b.t.Context(), replicateDocument)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return d
+	}
 	must(b.t, err)
 	must(b.t, json.Unmarshal(raw, &s.doc))
 	for _, d := range s.doc.Tables {
@@ -204,6 +214,68 @@ func keyless(t *testing.T, db *testservers.MySQLServer) {
 			t.Errorf("row (%s, %.10s): replay has %d, the table none", row.ID, row.Value, n)
 		}
 	}
+}
+
+// TestAStaleRowNeverWins keeps a commit between the binlog and the engine, which semi-synchronous replication does for as
+// long as no replica acknowledges it: the stream has emitted the change, and a SELECT still finds the old row. The
+// loader has to wait. Told that there is nothing to wait for, it emits the old row behind the new one.
+func TestAStaleRowNeverWins(t *testing.T) {
+	db := testservers.MySQL(t)
+	db.MustExec(t, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
+		"SET GLOBAL rpl_semi_sync_source_wait_no_replica = 1, rpl_semi_sync_source_wait_point = 'AFTER_SYNC', rpl_semi_sync_source_timeout = 600000")
+	if got := invisibleCommit(t, db, false); got != "new" {
+		t.Errorf("the last record of the row says %q, the table says %q", got, "new")
+	}
+	if got := invisibleCommit(t, db, true); got != "old" {
+		t.Errorf("without the wait the last record of the row says %q: the test does not provoke the fault", got)
+	}
+}
+
+// invisibleCommit loads a table whose one row is being changed from old to new, and gives what the stream says last.
+func invisibleCommit(t *testing.T, db *testservers.MySQLServer, blind bool) string {
+	t.Helper()
+	b := newBench(t, db)
+	table := "`" + b.name + "`.ticket"
+	db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO "+table+" VALUES (1, 'old')")
+	updated := make(chan error, 1)
+	begun := false
+	visible := func() { db.MustExec(t, "SET GLOBAL rpl_semi_sync_source_enabled = OFF") }
+	tap := &tap{blind: blind, mark: func() {
+		if begun {
+			return
+		}
+		begun = true
+		db.MustExec(t, "SET GLOBAL rpl_semi_sync_source_enabled = ON")
+		go func() { updated <- db.Exec(t.Context(), "UPDATE "+table+" SET v = 'new'") }()
+		await(t, "the change is emitted", func() bool {
+			all, _ := b.stream()
+			return count(all, summary{"update", "ticket", "1", "new"}) == 1
+		})
+		if got := db.MustQuery(t, "SELECT v FROM "+table)[0][0]; got != "old" {
+			t.Errorf("the change is visible (%s) before it is acknowledged", got)
+		}
+	}}
+	stop := b.background(b.tapped(tap).Run)
+	if !blind {
+		await(t, "the loader waits for the change", func() bool {
+			return db.MustQuery(t, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT WAIT_FOR_EXECUTED_GTID_SET(%'")[0][0] != "0"
+		})
+		visible()
+	}
+	b.awaitLoaded("ticket")
+	if blind {
+		visible()
+	}
+	must(t, <-updated)
+	must(t, stop())
+	all, _ := b.stream()
+	last := ""
+	for _, s := range all {
+		if s.ID == "1" {
+			last = s.Value
+		}
+	}
+	return last
 }
 
 var (
