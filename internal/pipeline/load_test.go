@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -278,8 +275,196 @@ func invisibleCommit(t *testing.T, db *testservers.MySQLServer, blind bool) stri
 	return last
 }
 
-var (
-	_ = atomic.Int64{}
-	_ = slices.Sort[[]int]
-	_ = strings.Cut
-)
+// TestDDLInsideAWindow renames a column while a chunk that was read under the old name is on its way: it is thrown away and
+// read again.
+func TestDDLInsideAWindow(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		const rows = 1000
+		table := b.ticket(rows)
+		db.MustExec(t, "ALTER TABLE "+table+" CHANGE v u VARCHAR(200)")
+		chunks := 0
+		stop := b.background(b.tapped(&tap{deliver: func(snapshot.Window, *snapshot.Chunk) {
+			if chunks++; chunks != 5 {
+				return
+			}
+			db.MustExec(t, "ALTER TABLE "+table+" CHANGE u v VARCHAR(200)", "INSERT INTO "+table+" VALUES (5000, 'behind')")
+			await(t, "the stream has passed the statement", func() bool {
+				all, _ := b.stream()
+				return count(all, summary{"insert", "ticket", "5000", "behind"}) == 1
+			})
+		}}).Run)
+		b.awaitLoaded("ticket")
+		must(t, stop())
+		once(t, b.loads(), rows)
+		all, _ := b.stream()
+		before, after := 0, 0
+		for _, s := range all {
+			switch {
+			case s.Operation != "load" || s.ID == "5000":
+			case s.Value == "<nil>":
+				before++
+			default:
+				after++
+			}
+		}
+		if before == 0 || after == 0 || chunks <= 5 {
+			t.Errorf("%d rows were loaded under the old definition and %d under the new one, in %d chunks", before, after, chunks)
+		}
+	})
+}
+
+// TestTheLoadGoesOnAfterLostConnections ends all connections in the middle of a load, and later the server.
+func TestTheLoadGoesOnAfterLostConnections(t *testing.T) {
+	db := testservers.MySQL(t)
+	b := newBench(t, db)
+	const rows = 1500
+	b.ticket(rows)
+	chunks := 0
+	stop := b.background(b.tapped(&tap{deliver: func(snapshot.Window, *snapshot.Chunk) {
+		switch chunks++; chunks {
+		case 5:
+			for _, line := range db.MustQuery(t, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'root' AND ID <> CONNECTION_ID()") {
+				_ = db.Exec(t.Context(), "KILL "+line[0]) // it may have ended by itself
+			}
+		case 15:
+			db.MustRestart(t)
+		}
+	}}).Run)
+	b.awaitLoaded("ticket")
+	must(t, stop())
+	once(t, b.loads(), rows)
+	if chunks < 15 {
+		t.Errorf("%d chunks only: the server was not restarted", chunks)
+	}
+}
+
+// TestResumeReadsNothingAgain stops a load whose ranges are read in parallel. The next process reads what the checkpoint
+// says is left, and nothing else.
+func TestResumeReadsNothingAgain(t *testing.T) {
+	db := testservers.SharedMySQL(t)
+	b := newBench(t, db)
+	const rows = 6000
+	b.ticket(rows)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ranges := map[int]int{}
+	stop := b.background(func(context.Context) error {
+		return b.tapped(&tap{deliver: func(_ snapshot.Window, c *snapshot.Chunk) {
+			if ranges[c.Range]++; ranges[1] > 2 && ranges[2] > 2 && ranges[3] > 2 {
+				cancel()
+			}
+		}}).Run(ctx)
+	})
+	<-ctx.Done()
+	must(t, stop())
+	doc := b.saved("ticket")
+	first := b.loads()
+	if len(doc.Ranges) < 3 || doc.Rows == 0 || doc.Rows >= rows || doc.State != StateFullLoad {
+		t.Fatalf("stopped at %+v after %v chunks; want several ranges that are left", doc, ranges)
+	}
+	left := func(id int) bool {
+		for _, r := range doc.Ranges {
+			if (len(r.After) == 0 || id > number(t, r.After[0])) && (len(r.To) == 0 || id <= number(t, r.To[0])) {
+				return true
+			}
+		}
+		return false
+	}
+	var again []string
+	stop = b.background(b.tapped(&tap{deliver: func(_ snapshot.Window, c *snapshot.Chunk) {
+		for row := range c.Rows() {
+			if id := number(t, string(row[0])); !left(id) {
+				again = append(again, string(row[0]))
+			}
+		}
+	}}).Run)
+	b.awaitLoaded("ticket")
+	must(t, stop())
+	if len(again) > 0 {
+		t.Errorf("rows %v were read again", again)
+	}
+	acknowledged := uint64(0)
+	for id, n := range b.loads() {
+		if n != 1 && !left(id) || n < 1 || n > 2 {
+			t.Errorf("row %d was loaded %d times", id, n)
+		}
+		if !left(id) {
+			acknowledged++
+		}
+	}
+	if n := len(b.loads()); n != rows || acknowledged != doc.Rows {
+		t.Errorf("%d rows are loaded, %d of them before the stop; want %d and %d", n, acknowledged, rows, doc.Rows)
+	}
+	if d := b.saved("ticket"); d.Rows != rows || d.Ranges != nil || d.After != nil || d.AfterKey != nil {
+		t.Errorf("saved at the end: %+v", d)
+	}
+	t.Logf("%d ranges were left, %d rows acknowledged and %d emitted before the stop", len(doc.Ranges), doc.Rows, len(first))
+}
+
+func number(t *testing.T, text string) int {
+	n, err := strconv.Atoi(text)
+	must(t, err)
+	return n
+}
+
+// TestOneTableIsLoadedAgain uses a Loader of its own for one table, while the stream and another load go on.
+func TestOneTableIsLoadedAgain(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		const rows = 300
+		table := b.ticket(rows)
+		bare := "`" + b.name + "`.bare"
+		db.MustExec(t, "CREATE TABLE "+bare+" (id INT, v VARCHAR(200))", "INSERT INTO "+bare+" VALUES (1, 'a'), (1, 'a')")
+		var cfg snapshot.Config
+		r := NewReplicate(b.config(FullLoadAndCDC))
+		r.tune = func(c *snapshot.Config) { cfg = *c }
+		stop := b.background(r.Run)
+		b.awaitLoaded("ticket")
+		b.awaitLoaded("bare")
+
+		loader := snapshot.New(cfg)
+		e := cfg.Stream.(*emitter)
+		e.mu.Lock() // a moment that the caller chooses
+		for _, name := range []string{"ticket", "bare"} {
+			w, err := e.open(tableID{b.name, name}, loader.Guard())
+			must(t, err)
+			loader.Add(snapshot.Job{Schema: b.name, Table: name}, w)
+		}
+		e.mu.Unlock()
+		if err := loader.Open([]snapshot.Job{{Schema: b.name, Table: "ticket"}}); err == nil {
+			t.Error("a table was opened twice")
+		}
+		db.MustExec(t, "UPDATE "+table+" SET v = 'new' WHERE id <= 10")
+		must(t, sleep(t.Context(), loader.Settle()))
+		must(t, loader.Run(t.Context()))
+		b.awaitLoaded("ticket")
+		b.awaitLoaded("bare")
+		must(t, stop())
+		all, _ := b.stream()
+		for _, name := range []string{"ticket", "bare"} {
+			if n := count(all, summary{Operation: "drop-table", Table: name}); n != 2 {
+				t.Errorf("table %s was announced %d times, want twice", name, n)
+			}
+		}
+		if n := count(all, summary{"load", "bare", "1", "a"}); n != 4 {
+			t.Errorf("%d load records of the table without a key, want 4", n)
+		}
+		last := map[string]summary{}
+		for _, s := range all {
+			if s.Table == "ticket" && s.ID != "" {
+				last[s.ID] = s
+			}
+		}
+		loads := b.loads()
+		for id := 1; id <= rows; id++ {
+			s := last[strconv.Itoa(id)]
+			if isNew := s.Value == "new"; isNew != (id <= 10) {
+				t.Errorf("row %d ends as %.20v", id, s)
+			}
+			if n := loads[id]; id > 10 && n != 2 && id != 1 {
+				t.Errorf("row %d was loaded %d times, want twice", id, n)
+			}
+		}
+	})
+}

@@ -45,8 +45,7 @@ func (r *rangeLoad) chunks(ctx context.Context, rd *reader) error {
 		if ahead != nil {
 			again, err := r.settle(ctx, rd, ahead)
 			if err != nil || again {
-				r.t.window.Forget(mark)
-				c.Release()
+				r.drop(c, mark)
 			}
 			if err != nil {
 				return err
@@ -132,7 +131,7 @@ func (r *rangeLoad) next(ctx context.Context, rd *reader) (*Chunk, Mark, error) 
 }
 
 // read makes one attempt at the next chunk: memory, mark, visibility, SELECT, High.
-func (r *rangeLoad) read(ctx context.Context, rd *reader) (_ *Chunk, _ Mark, err error) {
+func (r *rangeLoad) read(ctx context.Context, rd *reader) (*Chunk, Mark, error) {
 	l := r.t.l
 	memory, err := l.cfg.Budget.reserve(ctx, 2*l.cfg.ChunkBytes)
 	if err != nil {
@@ -144,12 +143,6 @@ func (r *rangeLoad) read(ctx context.Context, rd *reader) (_ *Chunk, _ Mark, err
 		return nil, Mark{}, err
 	}
 	mark, emitted := r.t.window.Mark(r.def.at)
-	defer func() {
-		if err != nil {
-			r.t.window.Forget(mark)
-			c.Release()
-		}
-	}()
 	c.High, err = l.visible.read(ctx, rd.conn, emitted, func() error { return r.query(ctx, rd.conn, c) })
 	if errors.Is(err, errEnough) {
 		// The rest of the result is not wanted: only a new connection gets rid of it.
@@ -159,11 +152,18 @@ func (r *rangeLoad) read(ctx context.Context, rd *reader) (_ *Chunk, _ Mark, err
 		}
 	}
 	if err != nil {
+		r.drop(c, mark)
 		return nil, Mark{}, err
 	}
 	memory.shrink(c.Bytes())
 	r.adapt(c)
 	return c, mark, nil
+}
+
+// drop throws a chunk away that was not delivered.
+func (r *rangeLoad) drop(c *Chunk, mark Mark) {
+	r.t.window.Forget(mark)
+	c.Release()
 }
 
 // errEnough stops a SELECT whose rows are larger than was thought.
