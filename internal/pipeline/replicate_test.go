@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,9 @@ func (b *bench) stream() (all []summary, headers []record.Header) {
 		must(b.t, err)
 		for next := it.ShardIterator; ; {
 			out, err := b.api.GetRecords(b.t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
+			if errors.Is(err, net.ErrClosed) {
+				continue // the writer shares our connections, and a request of it was cut off when it was stopped
+			}
 			must(b.t, err)
 			for _, r := range out.Records {
 				h, err := record.Parse(r.Data)
