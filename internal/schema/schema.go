@@ -77,7 +77,7 @@ type Table struct {
 	Key          []int    // indexes into Columns, in index order; nil when KeyKind is NoKey
 	KeyKind      KeyKind
 	Collation    string
-	Versioned    bool // MariaDB's WITH SYSTEM VERSIONING: former rows are rows, too, told apart by the key's last column
+	Versioned    bool // MariaDB's WITH SYSTEM VERSIONING: former rows are rows, too, told apart by a column of the key that says when they ended
 }
 
 // FullName is schema.table, for messages and partition keys.

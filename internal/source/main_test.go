@@ -26,10 +26,11 @@ func rootConfig(s *testservers.MySQLServer) Config {
 	return Config{Host: "127.0.0.1", Port: s.Port16(), User: "root"}
 }
 
-// each runs a test against both families.
+// each runs a test against both families, and against a newer version of the second.
 func each(t *testing.T, fn func(t *testing.T, s *testservers.MySQLServer, f Flavor)) {
 	t.Run("MySQL", func(t *testing.T) { fn(t, testservers.SharedMySQL(t), MySQL) })
 	t.Run("MariaDB", func(t *testing.T) { fn(t, testservers.SharedMariaDB(t), MariaDB) })
+	t.Run("new MariaDB", func(t *testing.T) { fn(t, testservers.SharedMariaDBNew(t), MariaDB) })
 }
 
 func password(s string) func(context.Context) (string, error) {
