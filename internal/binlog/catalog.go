@@ -3,6 +3,7 @@ package binlog
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -13,9 +14,11 @@ import (
 
 // catalog asks the server for definitions, on a connection of its own that is opened when it is first needed.
 type catalog struct {
-	cfg  Config
-	conn *client.Conn
-	sets charsets
+	cfg    Config
+	server source.Server // that has to answer
+	conn   *client.Conn
+	sets   charsets
+	end    func(ctx context.Context) (source.Position, error) // for tests; nil: ask the server
 }
 
 // table is the present definition of a table; nil without an error if there is none.
@@ -37,6 +40,70 @@ func (c *catalog) table(ctx context.Context, schemaName, name string) (*schema.T
 	return t, err
 }
 
+// settled is the definition of a table behind everything that stands in the log already.
+func (c *catalog) settled(ctx context.Context, schemaName, name string) (*schema.Table, error) {
+	if err := c.fence(ctx, schemaName, name); err != nil {
+		return nil, err
+	}
+	return c.table(ctx, schemaName, name)
+}
+
+// tables are the names of all tables.
+func (c *catalog) tables(ctx context.Context) (names []source.TableName, err error) {
+	err = c.with(ctx, func(conn *client.Conn) error {
+		names, err = source.Tables(ctx, conn)
+		return err
+	})
+	return names, err
+}
+
+// fence waits until statements on a table that stand in the log already are in force: the log comes first, but the table
+// is locked until both are done.
+func (c *catalog) fence(ctx context.Context, schemaName, name string) error {
+	if c.cfg.LoadTable != nil {
+		return nil
+	}
+	return c.with(ctx, func(conn *client.Conn) error {
+		if err := source.Exec(ctx, conn, "SET SESSION lock_wait_timeout = 3"); err != nil {
+			return err
+		}
+		err := source.Exec(ctx, conn, "SELECT 1 FROM "+schema.QuoteIdent(schemaName)+"."+schema.QuoteIdent(name)+" LIMIT 0")
+		if my, ok := errors.AsType[*mysql.MyError](err); ok && (my.Code == mysql.ER_NO_SUCH_TABLE || my.Code == mysql.ER_BAD_DB_ERROR) {
+			return nil
+		}
+		return err
+	})
+}
+
+// logged waits until whatever a definition shows that was read before stands in the log. With MySQL's older engines a
+// statement is in force before it is logged; the table is locked until both are done.
+func (c *catalog) logged(ctx context.Context, schemaName, name string) error {
+	if c.cfg.LoadTable != nil || c.server.Flavor != source.MySQL {
+		return nil
+	}
+	engine := ""
+	err := c.with(ctx, func(conn *client.Conn) (err error) {
+		engine, err = source.TableEngine(ctx, conn, schemaName, name)
+		return err
+	})
+	if err != nil || engine == "" || strings.EqualFold(engine, "InnoDB") {
+		return err
+	}
+	return c.fence(ctx, schemaName, name)
+}
+
+// logEnd is the end of the server's log. Whatever a definition shows that was read before lies in front of it.
+func (c *catalog) logEnd(ctx context.Context) (end source.Position, err error) {
+	if c.end != nil {
+		return c.end(ctx)
+	}
+	err = c.with(ctx, func(conn *client.Conn) error {
+		end, err = source.CurrentPosition(ctx, conn, c.server)
+		return err
+	})
+	return end, err
+}
+
 // charsets are the server's collations, asked for once.
 func (c *catalog) charsets(ctx context.Context) (charsets, error) {
 	if c.sets != nil {
@@ -53,7 +120,7 @@ func (c *catalog) charsets(ctx context.Context) (charsets, error) {
 func (c *catalog) with(ctx context.Context, fn func(*client.Conn) error) error {
 	for again := c.conn != nil; ; again = false {
 		if c.conn == nil {
-			conn, err := source.Connect(ctx, c.cfg.Source)
+			conn, err := c.connect(ctx)
 			if err != nil {
 				return err
 			}
@@ -71,6 +138,23 @@ func (c *catalog) with(ctx context.Context, fn func(*client.Conn) error) error {
 			return err
 		}
 	}
+}
+
+// connect opens a connection to the server whose log is read: another one's definitions and positions mean nothing.
+func (c *catalog) connect(ctx context.Context) (*client.Conn, error) {
+	conn, err := source.Connect(ctx, c.cfg.Source)
+	if err != nil {
+		return nil, err
+	}
+	server, err := source.Describe(ctx, conn)
+	if err == nil && c.server.UUID != "" && server.UUID != c.server.UUID {
+		err = &source.Error{Step: "look up definitions", Err: ErrServerChanged}
+	}
+	if err != nil {
+		source.Close(conn)
+		return nil, err
+	}
+	return conn, nil
 }
 
 func (c *catalog) close() {

@@ -28,43 +28,58 @@ func (p *parser) tables(e effect, ifExists bool) (statementKind, []effect) {
 }
 
 func (p *parser) create() (statementKind, []effect) {
-	replace := p.take("OR") && p.take("REPLACE")
+	replace := p.take("OR")
+	if replace {
+		p.take("REPLACE")
+	}
 	if p.tok.is("TEMPORARY") {
 		return stmtOther, nil
 	}
 	if p.take("TABLE") {
-		p.ifNotExists()
-		kind, effects := p.ddl(effect{kind: Created})
-		for ; kind == stmtDDL && p.tok.kind != tokenEnd; p.advance() {
-			if p.tok.is("SELECT") { // where rows are logged, they are not selected again
-				effects[0].rows = true
-			}
-		}
-		if replace && kind == stmtDDL { // the table that was there before is gone with its rows
-			effects = append([]effect{{kind: Dropped, schema: effects[0].schema, name: effects[0].name}}, effects...)
-		}
-		return kind, effects
+		return p.createTable(replace)
 	}
-	p.takeAny("ONLINE", "OFFLINE", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR")
+	p.takeAny("ONLINE", "OFFLINE")
+	unique := p.take("UNIQUE")
+	p.takeAny("FULLTEXT", "SPATIAL", "VECTOR")
 	if p.take("INDEX") {
 		p.ifNotExists()
-		return p.onTable()
+		return p.onTable(!unique)
 	}
-	return stmtOther, nil
+	return p.object()
 }
 
-func (p *parser) ifNotExists() {
-	if p.take("IF") {
-		p.take("NOT")
-		p.take("EXISTS")
+func (p *parser) createTable(replace bool) (statementKind, []effect) {
+	e := effect{kind: Created, conditional: p.ifNotExists()}
+	kind, effects := p.ddl(e)
+	if kind != stmtDDL {
+		return kind, nil
 	}
+	created := &effects[0]
+	for ; p.tok.kind != tokenEnd; p.advance() {
+		if p.tok.is("SELECT") { // where rows are logged, they are not selected again
+			created.rows = true
+		}
+	}
+	if replace { // MariaDB: one that is there goes first
+		effects = []effect{{kind: Dropped, schema: created.schema, name: created.name}, *created}
+	}
+	return stmtDDL, effects
+}
+
+func (p *parser) ifNotExists() bool {
+	if !p.take("IF") {
+		return false
+	}
+	p.take("NOT")
+	p.take("EXISTS")
+	return true
 }
 
 // onTable reads on to ON table, in CREATE INDEX and DROP INDEX.
-func (p *parser) onTable() (statementKind, []effect) {
+func (p *parser) onTable(same bool) (statementKind, []effect) {
 	for p.advance(); p.tok.kind != tokenEnd; p.advance() {
 		if p.take("ON") {
-			return p.ddl(effect{kind: Altered})
+			return p.ddl(effect{kind: Altered, same: same})
 		}
 	}
 	return stmtUnclear, nil
@@ -90,22 +105,22 @@ func (p *parser) drop() (statementKind, []effect) {
 		if p.take("IF") {
 			p.take("EXISTS")
 		}
-		return p.onTable()
+		return p.onTable(false)
 	}
-	return stmtOther, nil
+	return p.object()
 }
 
 // rename reads RENAME TABLE a TO b, c TO d.
 func (p *parser) rename() (statementKind, []effect) {
 	if !p.take("TABLE") && !p.take("TABLES") {
-		return stmtOther, nil
+		return p.object()
 	}
 	if p.take("IF") {
 		p.take("EXISTS")
 	}
 	var out []effect
 	for {
-		e := effect{kind: Renamed}
+		e := effect{kind: Renamed, same: true}
 		var ok1, ok2 bool
 		e.schema, e.name, ok1 = p.table()
 		for p.tok.kind != tokenEnd && !p.tok.is("TO") { // MariaDB: WAIT n, NOWAIT
@@ -126,91 +141,36 @@ func (p *parser) rename() (statementKind, []effect) {
 func (p *parser) alter() (statementKind, []effect) {
 	p.takeAny("ONLINE", "OFFLINE", "IGNORE")
 	if !p.take("TABLE") {
-		return stmtOther, nil
+		return p.object()
 	}
 	if p.take("IF") {
 		p.take("EXISTS")
 	}
-	kind, effects := p.ddl(effect{kind: Altered})
+	kind, effects := p.ddl(effect{kind: Altered, same: true})
 	if kind != stmtDDL {
 		return kind, effects
 	}
 	return p.alterations(effects[0])
 }
 
-// alterations looks through the list behind ALTER TABLE name for what touches more than the definition: a new name, and
-// the partition commands that move rows without logging them.
-func (p *parser) alterations(e effect) (statementKind, []effect) {
-	var more []effect
-	depth, first := 0, true // first: a specification begins here
-	for p.tok.kind != tokenEnd {
-		switch {
-		case p.tok.sign("("):
-			depth++
-		case p.tok.sign(")"):
-			depth--
-		case p.tok.sign(",") && depth == 0:
-			first = true
-			p.advance()
-			continue
-		}
-		if first && depth == 0 {
-			switch {
-			case p.tok.is("WAIT"), p.tok.is("NOWAIT"): // MariaDB, before the first specification
-				if p.take("WAIT") {
-					p.advance()
-				} else {
-					p.advance()
-				}
-				continue
-			case p.take("RENAME"):
-				if !p.newName(&e) {
-					return stmtUnclear, nil
-				}
-			case p.tok.is("TRUNCATE"), p.tok.is("IMPORT"), p.tok.is("DISCARD"):
-				e.rows = true
-			case p.take("DROP"):
-				e.rows = e.rows || p.tok.is("PARTITION")
-			case p.take("EXCHANGE"), p.take("CONVERT"):
-				var ok bool
-				if more, ok = p.otherTable(&e, more); !ok {
-					return stmtUnclear, nil
-				}
-			}
-			first = false
-			continue
-		}
-		first = false
-		p.advance()
-	}
-	return stmtDDL, append([]effect{e}, more...)
+// others are what CREATE, ALTER, DROP and RENAME are about where they are about no table.
+var others = []string{
+	"AGGREGATE", "ALGORITHM", "DATABASE", "DEFINER", "EVENT", "FUNCTION", "INSTANCE", "LIBRARY", "LOGFILE", "PACKAGE", "PREPARE", "PROCEDURE",
+	"RESOURCE", "ROLE", "SCHEMA", "SEQUENCE", "SERVER", "SPATIAL", "SQL", "TABLESPACE", "TRIGGER", "UNDO", "USER", "VIEW",
 }
 
-// newName reads what follows RENAME: a table's new name, unless it is a column or an index that is renamed.
-func (p *parser) newName(e *effect) bool {
-	if p.tok.is("COLUMN") || p.tok.is("INDEX") || p.tok.is("KEY") {
-		return true
+// object tells statements about anything but a table from those that may be about a kind of table that a newer server has.
+func (p *parser) object() (statementKind, []effect) {
+	for _, o := range others {
+		if p.tok.is(o) {
+			return stmtOther, nil
+		}
 	}
-	if !p.take("TO") && !p.take("AS") {
-		p.takeSign("=")
-	}
-	var ok bool
-	e.kind = Renamed
-	e.newSchema, e.new, ok = p.table()
-	return ok
-}
-
-// otherTable reads what follows EXCHANGE or CONVERT: PARTITION p WITH TABLE t, PARTITION p TO TABLE t, TABLE t TO
-// PARTITION p. Rows move between both tables. (CONVERT TO CHARACTER SET moves none.)
-func (p *parser) otherTable(e *effect, more []effect) ([]effect, bool) {
-	if !p.tok.is("PARTITION") && !p.tok.is("TABLE") {
-		return more, true
-	}
-	for p.tok.kind != tokenEnd && !p.tok.is("TABLE") {
+	for range 4 {
+		if p.tok.is("TABLE") || p.tok.is("TABLES") {
+			return stmtUnclear, nil
+		}
 		p.advance()
 	}
-	p.take("TABLE")
-	schema, name, ok := p.table()
-	e.rows = true
-	return append(more, effect{kind: Altered, schema: schema, name: name, rows: true}), ok
+	return stmtOther, nil
 }

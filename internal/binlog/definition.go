@@ -92,8 +92,8 @@ func primaryKey(m *tableMap) []int {
 }
 
 // fromTableMap makes a definition out of a table map with full metadata alone: the table may have changed since, or be
-// gone. What the log does not say (a unique key that stands in for a primary one) is taken over from base where base
-// knows columns of the same names.
+// gone. A unique key that stands in for a primary one is not in the log. What MariaDB leaves out is taken over from base,
+// the present definition if there is one, where that has a column of the same name.
 func fromTableMap(m *tableMap, base *schema.Table, cs charsets) (*schema.Table, error) {
 	t := &schema.Table{Schema: string(m.Schema), Name: string(m.Table)}
 	unsigned, collations, enumCollations := m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap()
@@ -136,14 +136,6 @@ func fromTableMap(m *tableMap, base *schema.Table, cs charsets) (*schema.Table, 
 	}
 	if key := primaryKey(m); len(key) > 0 {
 		t.Key, t.KeyKind = key, schema.PrimaryKey
-		if m.mariaDB && base != nil && base.KeyKind == schema.UniqueKey && slices.Equal(key, base.Key) {
-			t.KeyKind = schema.UniqueKey
-		}
-	} else if base != nil && base.KeyKind == schema.UniqueKey {
-		t.Key, t.KeyKind = keyByName(t, base)
-	}
-	if base != nil {
-		t.Collation, t.Versioned = base.Collation, base.Versioned
 	}
 	return t, nil
 }
@@ -152,17 +144,16 @@ func isBinary(t schema.Type) bool {
 	return t == schema.Binary || t == schema.VarBinary || t == schema.Blob || t == schema.Geometry || t == schema.JSON || t == schema.Bit
 }
 
-// keyByName finds the columns of base's key in t; a key that is not wholly there, or may hold NULL, is none.
-func keyByName(t, base *schema.Table) ([]int, schema.KeyKind) {
-	var key []int
-	for _, k := range base.Key {
-		i := slices.IndexFunc(t.Columns, func(c schema.Column) bool { return c.Name == base.Columns[k].Name })
-		if i < 0 || t.Columns[i].Nullable {
-			return nil, schema.NoKey
+// hasHiddenTypes reports whether a column may be of a type that MariaDB's log shows as BINARY.
+func hasHiddenTypes(m *tableMap) bool {
+	collations := m.CollationMap()
+	for i := range m.ColumnType {
+		length := (m.ColumnMeta[i]>>4)&0x300 ^ 0x300 + m.ColumnMeta[i]&0xff
+		if realType(m, i) == mysql.MYSQL_TYPE_STRING && (length == 16 || length == 4) && (collations[i] == 63 || collations[i] == 0) {
+			return true
 		}
-		key = append(key, i)
 	}
-	return key, base.KeyKind
+	return false
 }
 
 // columnType writes the type of column i as information_schema would.

@@ -86,6 +86,18 @@ func dumpAt(conn *client.Conn, cfg Config, server source.Server, file string, of
 	return source.Send(conn, mysql.COM_BINLOG_DUMP, append(b, file...))
 }
 
+// dumpLog asks for the log from a file and offset to its present end, in the way of tools that copy logs: without an id
+// as a replica, it ends no other dump and is ended by none.
+func dumpLog(conn *client.Conn, server source.Server, file string, offset uint64) (*source.Packets, error) {
+	if offset > maxDumpOffset {
+		offset = fileHeader
+	}
+	b := binary.LittleEndian.AppendUint32(nil, uint32(max(offset, fileHeader)))
+	b = binary.LittleEndian.AppendUint16(b, dumpFlags(server)&^replication.USE_HEARTBEAT_EVENT_V2|replication.BINLOG_DUMP_NON_BLOCK)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	return source.Send(conn, mysql.COM_BINLOG_DUMP, append(b, file...))
+}
+
 // dumpAfter asks for every transaction that is not in the set.
 func dumpAfter(ctx context.Context, conn *client.Conn, cfg Config, server source.Server, set *GTIDSet) (*source.Packets, error) {
 	if server.Flavor == source.MariaDB {

@@ -60,7 +60,7 @@ func (r *retries) apply(t *tables) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, n := range r.names {
-		t.changed(n[0], n[1])
+		t.look(n[0], n[1])
 	}
 	r.names = nil
 	r.some.Store(false)

@@ -170,7 +170,7 @@ func TestRetry(t *testing.T) {
 	if err := play(s, sc.events); err != nil {
 		t.Fatal(err)
 	}
-	s.r.Retry("db", "T")
+	s.r.Retry("db", "t")
 	sc.events = nil
 	if err := play(s, sc.insert(1, 2).xid().gtid(2).query("BEGIN").table(1, "t").insert(1, 3).xid().events); err != nil {
 		t.Fatal(err)

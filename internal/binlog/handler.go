@@ -65,15 +65,31 @@ const (
 	Definition                       // rows follow that are written with New; Old is what came before them, nil if nothing did
 )
 
-// SchemaChange tells of one selected table. Of a rename, one change is told if either name is selected.
+// SchemaChange tells of one selected table. Of a rename, one change is told if either name is selected; of a statement
+// that names several tables, one for each, in its order.
 type SchemaChange struct {
 	Kind               ChangeKind
 	Schema, Name       string
 	NewSchema, NewName string // of Renamed
 	Statement          string // the DDL statement; "" for Definition
-	RowsChanged        bool   // rows came, went or moved between tables without being logged: only a reload tells
-	Old, New           *schema.Table
-	Place              record.Place // of the statement's event, or of the table map
-	GTID               string
-	Time               time.Time
+
+	// RowsChanged: rows came, went or moved between tables without being logged, so that only a reload tells which. It is
+	// also set where a table that was not selected got a selected name.
+	RowsChanged bool
+
+	// Swap, of Renamed: the same statement gave the old name to another table, or took the new one from another, as
+	// online schema change tools do at their end.
+	Swap bool
+
+	// Conditional, of Created: the statement said IF NOT EXISTS, and is logged also where the table was there.
+	Conditional bool
+
+	// Whole, of Dropped: the whole schema went, and Name is "". It comes behind the changes of the tables that the Reader
+	// has seen, and is about all others.
+	Whole bool
+
+	Old, New *schema.Table
+	Place    record.Place // of the statement's event, or of the table map
+	GTID     string
+	Time     time.Time
 }

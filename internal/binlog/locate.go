@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
 
-	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -207,6 +205,7 @@ func (l *locator) position(s *scanner) (source.Position, error) {
 // scanner is the Handler of a look through the log from the start of a file. It keeps the last boundary before the
 // transaction that is looked for.
 type scanner struct {
+	nobody
 	stream *stream
 	is     func(s *scanner, b Boundary) bool // the transaction that ends at b, or a later one, is the one
 	set    *GTIDSet
@@ -232,8 +231,8 @@ func (l *locator) scan(file string, head Head, is func(*scanner, Boundary) bool)
 	defer r.catalog.close()
 	p := &progress{server: l.server, boundary: source.Position{File: file, Offset: fileHeader, ServerUUID: l.server.UUID}}
 	s.stream = newStream(r, p, newTables(r.cfg.Selected), packets)
-	switch err = s.run(l.ctx, packets); {
-	case errors.Is(err, errFound), errors.Is(err, io.EOF):
+	switch err = s.run(l.ctx); {
+	case errors.Is(err, errFound), errors.Is(err, errEnded):
 		return s, nil
 	case l.ctx.Err() != nil:
 		return nil, context.Cause(l.ctx)
@@ -241,27 +240,11 @@ func (l *locator) scan(file string, head Head, is func(*scanner, Boundary) bool)
 	return nil, fmt.Errorf("look for start position %s: %w", l.want, err)
 }
 
-// run is stream.run for a look: what a reader of rows must not pass over does not matter here.
-func (s *scanner) run(ctx context.Context, packets *source.Packets) error {
+// run is stream.run for a look: what a reader of rows must not pass over does not matter here. It ends with errEnded at
+// the end of the log.
+func (s *scanner) run(ctx context.Context) error {
 	for {
-		data, err := packets.Next()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // the connection's end is not the log's
-			}
-			return err
-		}
-		if my, ok := source.IsError(data); ok {
-			return dumpRefused(my)
-		}
-		if source.IsEOF(data) {
-			return io.EOF
-		}
-		if len(data) == 0 || data[0] != 0 {
-			return fmt.Errorf("%w: a packet begins with % x", ErrCorrupt, data[:min(len(data), 8)])
-		}
-		err = s.stream.take(ctx, data[1:])
-		if err != nil && !errors.Is(err, ErrIncident) && !errors.Is(err, ErrUnknownEvent) && !errors.Is(err, ErrNotRowFormat) {
+		if err := s.stream.next(ctx, func() {}); err != nil && !harmless(err) {
 			return err
 		}
 	}
@@ -282,15 +265,3 @@ func (s *scanner) Commit(_ context.Context, b Boundary) error {
 	}
 	return s.set.Add(b.GTID)
 }
-
-// Begin implements Handler; nothing is selected.
-func (s *scanner) Begin(context.Context, *record.Transaction) error { return nil }
-
-// Rows implements Handler.
-func (s *scanner) Rows(context.Context, *Rows) error { return nil }
-
-// Schema implements Handler.
-func (s *scanner) Schema(context.Context, SchemaChange) error { return nil }
-
-// TableFailed implements Handler.
-func (s *scanner) TableFailed(context.Context, *TableError) error { return nil }

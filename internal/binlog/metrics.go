@@ -15,6 +15,7 @@ type metrics struct {
 	rows       prometheus.Counter
 	skipped    prometheus.Counter
 	passed     prometheus.Counter
+	ahead      prometheus.Counter
 	reconnects prometheus.Counter
 	connected  prometheus.Gauge
 	lastEvent  prometheus.Gauge
@@ -38,6 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rows:       counter("rows_events_handed_over_total", "Rows events of selected tables handed over."),
 		skipped:    counter("rows_events_repeated_total", "Rows events read again after a lost connection and not handed over twice."),
 		passed:     counter("rows_events_of_failed_tables_total", "Rows events passed over because their tables cannot be read."),
+		ahead:      counter("looked_ahead_bytes_total", "Bytes of binary log read ahead to find changes of table definitions."),
 		reconnects: counter("reconnects_total", "Attempts to reach the source again after a lost connection."),
 		connected:  gauge("connected", "1 while the source sends its binary log."),
 		lastEvent:  gauge("last_event_timestamp_seconds", "When the source logged the event that was read last."),

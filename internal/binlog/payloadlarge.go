@@ -33,6 +33,8 @@ func (s *stream) largePayload(ctx context.Context, e *event) error {
 	var sums []uint32
 	if s.checksum {
 		size -= checksumSize
+	}
+	if s.checksum && s.statement == nil {
 		if !p.payload.is(s.cursor.file, e) {
 			if err := s.verify(*e, func(sum uint32) { sums = append(sums, sum) }); err != nil {
 				return err

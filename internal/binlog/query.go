@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 type query struct {
 	schema string
 	text   []byte
-	latin  bool // the text is in a character set that may write names differently from UTF-8
+	client uint16 // collation of a client whose character set may write the text differently from UTF-8; 0: it is UTF-8
 }
 
 // parseQuery reads a query event: fixed head, status variables, schema, zero byte, text. The event that ends a LOAD DATA
@@ -42,13 +41,15 @@ func parseQuery(e *event, f *inflater) (query, error) {
 			return q, err
 		}
 	}
-	q.latin = !isUTF8Client(rest[:status]) && slices.ContainsFunc(q.text, func(b byte) bool { return b >= 0x80 })
+	if slices.ContainsFunc(q.text, func(b byte) bool { return b >= 0x80 }) {
+		q.client = clientCollation(rest[:status])
+	}
 	return q, nil
 }
 
-// isUTF8Client finds the client's character set among the status variables of a query. They come in a fixed order, each
-// with a length of its own; behind the ones known here it is not to be found any more.
-func isUTF8Client(status []byte) bool {
+// clientCollation finds the client's character set among the status variables of a query; 0 is any form of UTF-8. They
+// come in a fixed order, each with a length of its own; behind the ones known here it is not to be found any more.
+func clientCollation(status []byte) uint16 {
 	for len(status) > 0 {
 		n := 0
 		switch status[0] {
@@ -68,19 +69,44 @@ func isUTF8Client(status []byte) bool {
 			}
 		case 4: // character sets: client, connection, server
 			if len(status) < 3 {
-				return false
+				return 0
 			}
 			id := binary.LittleEndian.Uint16(status[1:])
-			return id == 11 || id == 33 || id == 45 || id == 46 || id == 76 || id == 83 || id >= 192 && id <= 247 || id >= 255
+			if id == 11 || id == 33 || id == 45 || id == 46 || id == 63 || id == 76 || id == 83 || id >= 192 && id <= 247 || id >= 255 {
+				return 0
+			}
+			return id
 		default:
-			return true
+			return 0
 		}
 		if len(status) < 1+n {
-			return false
+			return 0
 		}
 		status = status[1+n:]
 	}
-	return true
+	return 0
+}
+
+// read recognises a logged statement, whatever character set its client spoke, and gives its text in UTF-8.
+func (q query) read(sets func() (charsets, error)) (text string, kind statementKind, effects []effect, err error) {
+	if q.client == 0 {
+		text = string(q.text)
+		kind, effects = classify(text, q.schema)
+		return text, kind, effects, nil
+	}
+	known, err := sets()
+	if err != nil {
+		return "", 0, nil, err
+	}
+	if text, err = decodeText(q.text, known[uint64(q.client)]); err == nil {
+		kind, effects = classify(text, q.schema)
+		return text, kind, effects, nil
+	}
+	text = strings.ToValidUTF8(string(q.text), "\ufffd")
+	if kind, _ = classify(text, q.schema); kind == stmtDDL { // the verb is ASCII in every client's character set
+		kind = stmtUnclear
+	}
+	return text, kind, nil, nil
 }
 
 var beginText = []byte("BEGIN")
@@ -91,11 +117,17 @@ func (s *stream) queryEvent(ctx context.Context, e *event) error {
 	if err != nil {
 		return err
 	}
+	if s.statement != nil {
+		return s.statement(ctx, e, q)
+	}
 	if bytes.Equal(q.text, beginText) {
 		s.begin(e)
 		return nil
 	}
-	kind, effects := classify(string(q.text), q.schema)
+	text, kind, effects, err := q.read(func() (charsets, error) { return s.r.catalog.charsets(ctx) })
+	if err != nil {
+		return err
+	}
 	switch kind {
 	case stmtEmpty, stmtSave, stmtXA:
 		return nil
@@ -120,13 +152,13 @@ func (s *stream) queryEvent(ctx context.Context, e *event) error {
 	if !s.tx.open {
 		s.start(e, "")
 	}
-	switch {
-	case kind == stmtUnclear, kind == stmtDDL && q.latin:
+	switch kind {
+	case stmtUnclear:
 		s.r.cfg.Logger.Info("a DDL statement does not tell which tables it changes: every definition is looked at again",
 			"file", s.cursor.file, "offset", e.start)
-		s.tables.allChanged()
-	case kind == stmtDDL:
-		if err := s.ddl(ctx, e, string(q.text), effects); err != nil {
+		s.tables.redefineAll("", s.behind(e))
+	case stmtDDL:
+		if err := s.ddl(ctx, e, text, effects); err != nil {
 			return err
 		}
 	}
@@ -171,35 +203,6 @@ func (s *stream) unlogged(ctx context.Context, e *event, tables []effect) error 
 	return nil
 }
 
-// ddl makes the tables that a statement names look at their definitions again and tells the Handler of selected ones.
-func (s *stream) ddl(ctx context.Context, e *event, text string, effects []effect) error {
-	for _, f := range effects {
-		targets := []effect{f}
-		if f.whole {
-			targets = s.tablesOf(f)
-		}
-		for _, f := range targets {
-			f = s.asStored(f)
-			old := s.tables.definition(f.schema, f.name)
-			s.tables.changed(f.schema, f.name)
-			if f.kind == Renamed {
-				s.tables.changed(f.newSchema, f.new)
-			}
-			if !s.r.cfg.Selected(f.schema, f.name) && (f.kind != Renamed || !s.r.cfg.Selected(f.newSchema, f.new)) {
-				continue
-			}
-			change := SchemaChange{
-				Kind: f.kind, Schema: f.schema, Name: f.name, NewSchema: f.newSchema, NewName: f.new, Statement: text, RowsChanged: f.rows,
-				Old: old, Place: s.place(e, e.start), GTID: s.tx.gtid, Time: s.tx.time,
-			}
-			if err := handled(s.h.Schema(ctx, change)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // asStored writes names as the server stores them, which is how table maps and the selection write them.
 func (s *stream) asStored(f effect) effect {
 	if s.progress.server.LowerCaseTables == 1 {
@@ -207,15 +210,4 @@ func (s *stream) asStored(f effect) effect {
 		f.newSchema, f.new = strings.ToLower(f.newSchema), strings.ToLower(f.new)
 	}
 	return f
-}
-
-// tablesOf lists the tables of a schema that have been seen, as if each had been dropped by itself.
-func (s *stream) tablesOf(f effect) []effect {
-	var out []effect
-	for _, key := range slices.Sorted(maps.Keys(s.tables.byName)) {
-		if tab := s.tables.byName[key]; strings.EqualFold(tab.schema, f.schema) {
-			out = append(out, effect{kind: f.kind, schema: tab.schema, name: tab.name})
-		}
-	}
-	return out
 }

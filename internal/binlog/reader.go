@@ -37,6 +37,10 @@ type Config struct {
 	// LoadTable reads a table's current definition from the server; nil means source.LoadTable on a connection of its own.
 	LoadTable func(ctx context.Context, schema, table string) (*schema.Table, error)
 
+	// History keeps what becomes known of definitions over restarts. Without it, rows that were written long ago and do not
+	// describe themselves (binlog_row_metadata=MINIMAL) can be read only of tables that have not been changed since.
+	History History
+
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are not registered
 }
@@ -47,6 +51,7 @@ type Reader struct {
 	metrics *metrics
 	catalog catalog
 	retries retries
+	ahead   lookahead
 	silence time.Duration // how long the server may say nothing
 	onReady func(n int)   // for tests: the n-th connection begins to send
 	limits  limits        // (Tests lower them.)
@@ -182,6 +187,7 @@ func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready 
 	if err := checkStart(ctx, r.cfg.Source, conn, server, p.position(), p.set); err != nil {
 		return err
 	}
+	r.catalog.server = server
 	if err := introduce(ctx, conn, r.cfg, server); err != nil {
 		return err
 	}
@@ -195,6 +201,9 @@ func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready 
 		return err
 	}
 	s := newStream(r, p, tabs, packets)
+	if err := s.recall(ctx); err != nil {
+		return err
+	}
 	err = s.run(ctx, func() { r.metrics.connected.Set(1); ready() })
 	if pe, ok := errors.AsType[*PositionError](err); ok && pe.Pos.IsZero() {
 		pe.Pos = p.position()

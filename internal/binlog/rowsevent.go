@@ -9,7 +9,6 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
-	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 // rowsEvent handles a rows event of any kind. Those of tables that are not selected cost no more than finding that out.
@@ -91,92 +90,6 @@ func (s *stream) rowsOf(t *schema.Table, l *schema.ImageLayout, h rowsHeader, pl
 	}
 	s.rows.Place.Row = base
 	return &s.rows
-}
-
-// define finds the definition that a table's rows are written with, unless it is known: the server's present one if it
-// fits everything that the table map says, else the table map's own if it is complete, else none.
-func (s *stream) define(ctx context.Context, tab *table, place record.Place) error {
-	if tab.layout != nil && !tab.stale {
-		return nil
-	}
-	if s.decoder == nil {
-		return fmt.Errorf("%w: it came before the format description", ErrCorrupt)
-	}
-	m, err := s.decoder.decode(tab.raw)
-	if err != nil {
-		return unfit(tab, place, "find out what damaged the table map or made the program misread it", err)
-	}
-	sets, err := s.r.catalog.charsets(ctx)
-	if err != nil {
-		return err
-	}
-	var mismatch error
-	for fresh := false; ; {
-		if tab.base == nil {
-			if tab.base, err = s.r.catalog.table(ctx, tab.schema, tab.name); err != nil {
-				return loadFailed(tab, place, err)
-			}
-			fresh = true
-		}
-		mismatch = fmt.Errorf("%w: the table is not there any more", ErrDefinition)
-		if tab.base != nil {
-			if mismatch = fits(m, tab.base, sets); mismatch == nil {
-				var l *schema.ImageLayout
-				if l, mismatch = schema.NewImageLayout(tab.base, m.ColumnType, m.ColumnMeta, s.r.cfg.Options); mismatch == nil {
-					return s.adopt(ctx, tab, tab.base, l, place)
-				}
-			}
-		}
-		if fresh {
-			break
-		}
-		tab.base = nil // it was read before this table map came
-	}
-	if full(m) {
-		t, err := fromTableMap(m, tab.base, sets)
-		if err == nil {
-			var l *schema.ImageLayout
-			if l, err = schema.NewImageLayout(t, m.ColumnType, m.ColumnMeta, s.r.cfg.Options); err == nil {
-				return s.adopt(ctx, tab, t, l, place)
-			}
-		}
-		return unfit(tab, place, "change the column's type or leave the column out", err)
-	}
-	e := unfit(tab, place, "it was changed after these rows were written, and they do not describe themselves: "+
-		"set binlog_row_metadata=FULL on the server so that later ones do", mismatch)
-	if tab.base != nil {
-		e.Expected = describeColumns(tab.base)
-	}
-	e.Found = describeMap(m, sets)
-	return e
-}
-
-// loadFailed tells faults that another attempt may cure from those it will not: only the former are left as they are.
-func loadFailed(tab *table, place record.Place, err error) error {
-	if source.Refused(err) {
-		return unfit(tab, place, "without its definition its rows have no names: give the user the right to see it", err)
-	}
-	if _, ok := errors.AsType[*source.Error](err); ok {
-		return err
-	}
-	return &source.Error{Step: fmt.Sprintf("load the definition of %s.%s", tab.schema, tab.name), Err: err}
-}
-
-// adopt makes a definition the one for the rows that follow and tells the Handler if it differs from the one before.
-func (s *stream) adopt(ctx context.Context, tab *table, t *schema.Table, l *schema.ImageLayout, place record.Place) error {
-	old := tab.def
-	if sameDefinition(old, t) {
-		t = old // callers may tell versions apart by the pointer
-	} else {
-		c := SchemaChange{
-			Kind: Definition, Schema: tab.schema, Name: tab.name, Old: old, New: t, Place: place, GTID: s.tx.gtid, Time: s.tx.time,
-		}
-		if err := handled(s.h.Schema(ctx, c)); err != nil {
-			return err
-		}
-	}
-	tab.def, tab.layout, tab.stale = t, l, false
-	return nil
 }
 
 // heldXA keeps the rows of an XA transaction, in memory, until the log says whether it was committed at once.

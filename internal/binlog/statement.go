@@ -18,7 +18,7 @@ const (
 	stmtXADone                        // XA COMMIT, XA ROLLBACK
 	stmtDDL                           // changes the tables in effects
 	stmtDML                           // changes the rows of the tables in effects, and was not logged as rows
-	stmtUnclear                       // DDL on tables that cannot be told: every definition must be looked at again
+	stmtUnclear                       // may be DDL on tables that cannot be told: every definition must be looked at again
 )
 
 // effect is what a statement does to one table.
@@ -27,6 +27,8 @@ type effect struct {
 	schema, name   string // schema is the session's where the statement names none
 	newSchema, new string // of Renamed
 	rows           bool   // rows came, went or were changed without being logged
+	same           bool   // columns and keys stay as they are; of Renamed: they go along
+	conditional    bool   // of Created: IF NOT EXISTS, so that the table may have been there
 	whole          bool   // the whole schema: name is empty
 }
 
@@ -135,7 +137,7 @@ func (p *parser) statement() (statementKind, []effect) {
 		return p.rename()
 	case "TRUNCATE":
 		p.take("TABLE")
-		return p.tables(effect{kind: Truncated, rows: true}, false)
+		return p.tables(effect{kind: Truncated, rows: true, same: true}, false)
 	case "INSERT", "REPLACE":
 		return p.insert()
 	case "UPDATE":
@@ -148,8 +150,22 @@ func (p *parser) statement() (statementKind, []effect) {
 		return p.with()
 	case "SELECT", "DO", "CALL":
 		return stmtDML, nil // logged for what a function or procedure in it changed, whatever that was
+	case "SET":
+		return p.set()
+	case "GRANT", "REVOKE", "FLUSH", "RESET", "PURGE", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "CACHE", "INSTALL", "UNINSTALL",
+		"USE", "LOCK", "UNLOCK", "SHOW":
+		return stmtOther, nil
 	}
-	return stmtOther, nil
+	return stmtUnclear, nil
+}
+
+// set reads SET and, where it is MariaDB's SET STATEMENT variables FOR statement, the statement.
+func (p *parser) set() (statementKind, []effect) {
+	if !p.take("STATEMENT") || p.tok.sign("=") {
+		return stmtOther, nil
+	}
+	p.skipTo("FOR")
+	return p.statement()
 }
 
 func (p *parser) xa() statementKind {

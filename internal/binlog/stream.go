@@ -20,7 +20,12 @@ type stream struct {
 	progress *progress
 	packets  *source.Packets
 	tables   *tables
+	ahead    *lookahead
 	mariadb  bool
+
+	// statement, if not nil, is given every logged statement, and nothing else is done with them: the stream is read for
+	// these alone, and nothing of it is handed over.
+	statement func(context.Context, *event, query) error
 
 	cursor   cursor
 	skipTo   uint64 // events that end here or before were asked for only because the dump command cannot name the place
@@ -34,9 +39,10 @@ type stream struct {
 }
 
 func newStream(r *Reader, p *progress, tabs *tables, packets *source.Packets) *stream {
-	s := &stream{r: r, h: r.cfg.Handler, progress: p, packets: packets, tables: tabs, mariadb: p.server.Flavor == source.MariaDB}
+	s := &stream{r: r, h: r.cfg.Handler, progress: p, packets: packets, tables: tabs, ahead: &r.ahead, mariadb: p.server.Flavor == source.MariaDB}
 	tabs.forget()
 	s.inflater.limit = r.limits.event
+	tabs.fold = p.server.LowerCaseTables != 0
 	if !byGTID(p.server, p.set) {
 		s.cursor.file = p.boundary.File
 		s.cursor.end = p.boundary.Offset
@@ -60,37 +66,45 @@ func (s *stream) part() part {
 func (s *stream) run(ctx context.Context, ready func()) error {
 	s.packets.SetTimeout(searchTimeout)
 	for first := true; ; first = false {
-		head, err := s.packets.Peek(1 + peeked)
-		if err != nil {
-			return fmt.Errorf("read from the source: %w", err)
-		}
-		if s.decoder != nil && s.isLarge(head) {
-			if err := s.takeLarge(ctx, head); err != nil {
-				return err
+		err := s.next(ctx, func() {
+			if first {
+				s.packets.SetTimeout(s.r.silence)
+				ready()
 			}
-			continue
-		}
-		data, err := s.packets.Next()
+		})
 		if err != nil {
-			return fmt.Errorf("read from the source: %w", err)
-		}
-		if my, ok := source.IsError(data); ok {
-			return dumpRefused(my)
-		}
-		if source.IsEOF(data) {
-			return fmt.Errorf("the server ended the stream: %w", io.EOF)
-		}
-		if len(data) == 0 || data[0] != 0 {
-			return s.fail(event{}, fmt.Errorf("%w: a packet begins with % x", ErrCorrupt, data[:min(len(data), 8)]))
-		}
-		if first {
-			s.packets.SetTimeout(s.r.silence)
-			ready()
-		}
-		if err := s.take(ctx, data[1:]); err != nil {
 			return err
 		}
 	}
+}
+
+// errEnded is how a server tells that it sends nothing more.
+var errEnded = fmt.Errorf("the server ended the stream: %w", io.EOF)
+
+// next reads one event and handles it. come is called when it has come.
+func (s *stream) next(ctx context.Context, come func()) error {
+	head, err := s.packets.Peek(1 + peeked)
+	if err != nil {
+		return fmt.Errorf("read from the source: %w", err)
+	}
+	if s.decoder != nil && s.isLarge(head) {
+		return s.takeLarge(ctx, head)
+	}
+	data, err := s.packets.Next()
+	if err != nil {
+		return fmt.Errorf("read from the source: %w", err)
+	}
+	if my, ok := source.IsError(data); ok {
+		return dumpRefused(my)
+	}
+	if source.IsEOF(data) {
+		return errEnded
+	}
+	if len(data) == 0 || data[0] != 0 {
+		return s.fail(event{}, fmt.Errorf("%w: a packet begins with % x", ErrCorrupt, data[:min(len(data), 8)]))
+	}
+	come()
+	return s.take(ctx, data[1:])
 }
 
 // take handles the bytes of one event.
@@ -154,6 +168,9 @@ func (s *stream) place(e *event, tableMap uint64) record.Place {
 func (s *stream) event(ctx context.Context, e *event) error {
 	if e.time > 0 && !e.artificial() {
 		s.r.metrics.lastEvent.Set(float64(e.time))
+	}
+	if s.statement != nil && !isFraming(e.kind) && !isStatement(e.kind) && e.kind != replication.TRANSACTION_PAYLOAD_EVENT {
+		return nil
 	}
 	if e.cut && needsBody(e.kind) {
 		return tooLarge(e)
@@ -297,6 +314,9 @@ func (s *stream) idle(ctx context.Context, offset uint64) error {
 	at := source.Position{File: s.cursor.file, Offset: offset}
 	if s.tx.open || s.tx.resumed.events > 0 || at.Before(*p) {
 		return nil
+	}
+	if err := s.remember(ctx); err != nil {
+		return err
 	}
 	b := Boundary{File: at.File, Offset: at.Offset, FileBegan: s.cursor.began, Time: time.Now(), Idle: true}
 	if err := handled(s.h.Commit(ctx, b)); err != nil {

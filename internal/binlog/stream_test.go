@@ -126,6 +126,7 @@ func offline(t testing.TB, rec *recorder, from source.Position) *stream {
 		},
 	})
 	r.catalog.sets = charsets{}
+	r.catalog.end = func(context.Context) (source.Position, error) { return source.Position{}, nil }
 	p := &progress{boundary: from, set: set, server: source.Server{Flavor: source.MySQL, Version: "8.0.40"}}
 	return newStream(r, p, newTables(r.cfg.Selected), nil)
 }

@@ -3,9 +3,12 @@ package binlog
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 // table is what is known of one table by its name. It stays between transactions and connections.
@@ -18,8 +21,9 @@ type table struct {
 
 	failed bool // the Handler goes on without it, for as long as nothing changes
 
-	base   *schema.Table // what the server said last, nil if it was not asked or has no such table
-	def    *schema.Table // what the rows are written with
+	since  source.Position // a boundary: nothing has changed the definition between here and where reading stands
+	known  *schema.Table   // the definition since then; nil if it is not known
+	def    *schema.Table   // what the rows are written with
 	layout *schema.ImageLayout
 }
 
@@ -35,10 +39,16 @@ type tables struct {
 	selected func(schema, table string) bool
 	byName   map[string]*table // by the schema and table fields as they stand in a table map
 	ids      []mapped
+	versions *versions
+	recalled bool                       // versions holds what was saved
+	fold     bool                       // the server tells names apart without case
+	changed  map[string]source.Position // by schema, "" for all: the last statement that may have changed every table
 }
 
 func newTables(selected func(schema, table string) bool) *tables {
-	return &tables{selected: selected, byName: map[string]*table{}}
+	return &tables{
+		selected: selected, byName: map[string]*table{}, versions: newVersions(nil, source.Position{}, nil, false), changed: map[string]source.Position{},
+	}
 }
 
 // see takes note of a table map. Only what changed since the last one of the table costs anything.
@@ -72,16 +82,30 @@ func (t *tables) see(body []byte, start uint64) error {
 }
 
 // named is what is known of a table by its name, from now on if nothing was.
-func (t *tables) named(schemaName, name string) *table {
+func (t *tables) named(schemaName, tableName string) *table {
 	fields := append([]byte{byte(len(schemaName))}, schemaName...)
-	fields = append(append(fields, 0, byte(len(name))), name...)
+	fields = append(append(fields, 0, byte(len(tableName))), tableName...)
 	fields = append(fields, 0)
 	tab := t.byName[string(fields)]
 	if tab == nil {
-		tab = &table{schema: schemaName, name: name, selected: t.selected(schemaName, name)}
+		tab = &table{schema: schemaName, name: tableName, selected: t.selected(schemaName, tableName)}
 		t.byName[string(fields)] = tab
+		if tab.selected {
+			t.recall(tab)
+		}
 	}
 	return tab
+}
+
+// recall finds out what former Runs knew of a table, unless a statement since then may have changed it.
+func (t *tables) recall(tab *table) {
+	v := t.versions.atStart(name{tab.schema, tab.name})
+	for _, key := range []string{"", tab.schema} {
+		if at, ok := t.changed[key]; ok && v.Since.Before(at) {
+			v = t.versions.begin(name{tab.schema, tab.name}, at, nil)
+		}
+	}
+	tab.since, tab.known = v.Since, v.Table
 }
 
 // namesOf cuts the schema and table fields out of a table map: id (6), flags (2), then twice length, name, zero byte.
@@ -114,32 +138,74 @@ func (t *tables) find(id uint64) (mapped, bool) {
 // forget drops all ids: they are good for one transaction.
 func (t *tables) forget() { t.ids = t.ids[:0] }
 
-// changed makes every table of that name look at its definition again. Names are compared without case: at worst one
-// definition too many is looked at.
-func (t *tables) changed(schemaName, name string) {
-	for _, tab := range t.byName {
-		if strings.EqualFold(tab.schema, schemaName) && strings.EqualFold(tab.name, name) {
-			tab.invalidate()
+// matching are the tables of a name that have been seen; name "" is all of the schema, and schema "" all there are.
+func (t *tables) matching(schemaName, name string) []*table {
+	equal := func(a, b string) bool { return b == "" || a == b || t.fold && strings.EqualFold(a, b) }
+	var out []*table
+	for _, key := range slices.Sorted(maps.Keys(t.byName)) {
+		if tab := t.byName[key]; equal(tab.schema, schemaName) && equal(tab.name, name) {
+			out = append(out, tab)
 		}
 	}
+	return out
 }
 
-func (t *tables) allChanged() {
-	for _, tab := range t.byName {
+// look makes the tables of a name look again at what their rows are written with, and be read again if they had failed.
+func (t *tables) look(schemaName, name string) {
+	for _, tab := range t.matching(schemaName, name) {
 		tab.invalidate()
 	}
 }
 
-func (tab *table) invalidate() {
-	tab.stale, tab.layout, tab.base, tab.failed = true, nil, nil, false
+// redefine says that a statement that ends at a boundary has changed a table, to def if that is known.
+func (t *tables) redefine(schemaName, table string, at source.Position, def *schema.Table) {
+	if t.selected(schemaName, table) {
+		t.named(schemaName, table)
+	}
+	for _, tab := range t.matching(schemaName, table) {
+		t.redefined(tab, at, def)
+	}
+}
+
+func (t *tables) redefined(tab *table, at source.Position, def *schema.Table) {
+	tab.invalidate()
+	if tab.selected {
+		v := t.versions.begin(name{tab.schema, tab.name}, at, def)
+		tab.since, tab.known = v.Since, v.Table
+	}
+}
+
+// redefineAll says that a statement may have changed every table of a schema, or, with "", every table.
+func (t *tables) redefineAll(schemaName string, at source.Position) {
+	for _, n := range sortedNames(t.versions.of) {
+		t.named(n.schema, n.table) // so that the change is noted for those too that were not seen yet
+	}
+	t.changed[schemaName] = at
+	for _, tab := range t.matching(schemaName, "") {
+		t.redefined(tab, at, nil)
+	}
+}
+
+// learn takes a definition as the one that a table has had since its last change.
+func (t *tables) learn(tab *table, def *schema.Table) {
+	tab.known = def
+	t.versions.put(Version{Schema: tab.schema, Name: tab.name, Since: tab.since, Table: def})
+}
+
+func (tab *table) invalidate() { tab.stale, tab.layout, tab.failed = true, nil, false }
+
+// known is the definition that a table has where reading stands; nil if that is not known.
+func (t *tables) known(schemaName, name string) *schema.Table {
+	for _, tab := range t.matching(schemaName, name) {
+		return tab.known
+	}
+	return nil
 }
 
 // definition is what the last rows of a table were written with; nil if none have been seen.
 func (t *tables) definition(schemaName, name string) *schema.Table {
-	for _, tab := range t.byName {
-		if tab.schema == schemaName && tab.name == name {
-			return tab.def
-		}
+	for _, tab := range t.matching(schemaName, name) {
+		return tab.def
 	}
 	return nil
 }

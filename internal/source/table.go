@@ -33,6 +33,16 @@ func Tables(ctx context.Context, conn *client.Conn) ([]TableName, error) {
 	return names, nil
 }
 
+// TableEngine is the storage engine of a table; "" where there is no such table or it has none.
+func TableEngine(ctx context.Context, conn *client.Conn, schemaName, name string) (string, error) {
+	rows, err := texts(ctx, conn, "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = "+schema.QuoteString(schemaName)+
+		" AND TABLE_NAME = "+schema.QuoteString(name))
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	return rows[0][0], nil
+}
+
 // LoadTable reads a table's present definition: every column in table order, generated and invisible ones too, and the
 // key that tells its rows apart: the primary key, else the first UNIQUE key of NOT NULL columns. The error wraps
 // ErrNoTable where there is no such table to be seen.

@@ -1,0 +1,140 @@
+package binlog
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
+)
+
+// lookout reads the log on a connection of its own for the statements in it, and passes everything else over.
+type lookout struct {
+	nobody
+	s     *stream // that looks ahead
+	ahead *lookahead
+	read  *stream // of the lookout itself; nothing is selected in it
+}
+
+// scan looks through the log from where it was looked through up to a place, or its end if that comes first: what is not
+// to be had by a replica yet can be in no definition that was read before.
+func scan(ctx context.Context, s *stream, ahead *lookahead, to source.Position) error {
+	conn, err := s.r.catalog.connect(ctx)
+	if err != nil {
+		return err
+	}
+	var once sync.Once
+	closeConn := func() { once.Do(func() { conn.Conn.Conn.Close() }) }
+	defer closeConn()
+	stop := context.AfterFunc(ctx, closeConn)
+	defer stop()
+
+	if err := source.Exec(ctx, conn, "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'"); err != nil {
+		return err
+	}
+	if s.mariadb {
+		if err := source.Exec(ctx, conn, "SET @mariadb_slave_capability = 4"); err != nil {
+			return err
+		}
+	}
+	from := ahead.end
+	packets, err := dumpLog(conn, s.progress.server, from.File, from.Offset)
+	if err != nil {
+		return err
+	}
+	c := &lookout{s: s, ahead: ahead}
+	r := New(Config{Source: s.r.cfg.Source, Handler: c, Selected: func(string, string) bool { return false }})
+	r.silence = s.r.silence
+	defer r.catalog.close()
+	c.read = newStream(r, &progress{server: s.progress.server, boundary: from}, newTables(r.cfg.Selected), packets)
+	c.read.statement = c.statement
+	if err := c.run(ctx, to); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return &source.Error{Step: "look ahead in the binary log for changes of definitions", Err: err}
+	}
+	s.r.metrics.ahead.Add(float64(ahead.end.Offset - min(from.Offset, ahead.end.Offset)))
+	s.r.cfg.Logger.Debug("looked ahead in the binary log for changes of definitions",
+		"from_file", from.File, "from_offset", from.Offset, "file", ahead.end.File, "offset", ahead.end.Offset)
+	return nil
+}
+
+func (c *lookout) run(ctx context.Context, to source.Position) error {
+	c.read.packets.SetTimeout(searchTimeout)
+	for c.ahead.end.Before(to) {
+		err := c.read.next(ctx, func() { c.read.packets.SetTimeout(c.read.r.silence) })
+		switch {
+		case errors.Is(err, errEnded):
+			return nil
+		case err != nil && !harmless(err):
+			return err
+		}
+		if c.read.skipTo == 0 || c.read.cursor.end >= c.read.skipTo {
+			c.ahead.end = source.Position{File: c.read.cursor.file, Offset: c.read.cursor.end}
+		}
+	}
+	return nil
+}
+
+// harmless tells what a reader of rows must not pass over, but one of other things may.
+func harmless(err error) bool {
+	return errors.Is(err, ErrIncident) || errors.Is(err, ErrUnknownEvent) || errors.Is(err, ErrNotRowFormat) || errors.Is(err, ErrTooLarge)
+}
+
+// statement notes a statement that changes the definition of a selected table.
+func (c *lookout) statement(ctx context.Context, e *event, q query) error {
+	text, kind, effects, err := q.read(func() (charsets, error) { return c.s.r.catalog.charsets(ctx) })
+	if err != nil {
+		return err
+	}
+	p := ddlPoint{at: source.Position{File: c.read.cursor.file, Offset: e.start}, statement: text}
+	switch kind {
+	case stmtUnclear:
+		c.ahead.add(name{}, p)
+	case stmtDDL:
+		for _, f := range effects {
+			c.effect(c.s.asStored(f), p)
+		}
+	}
+	return nil
+}
+
+// effect notes what a statement does to one table. IF NOT EXISTS does nothing to a table that has rows, unless it was
+// dropped or renamed before, and that is noted.
+func (c *lookout) effect(f effect, p ddlPoint) {
+	selected := c.s.r.cfg.Selected
+	switch {
+	case f.whole:
+		c.ahead.add(name{f.schema, ""}, p)
+		return
+	case f.kind == Renamed:
+		if selected(f.newSchema, f.new) {
+			c.ahead.add(name{f.newSchema, f.new}, p)
+		}
+	case f.same, f.conditional:
+		return
+	}
+	if selected(f.schema, f.name) {
+		c.ahead.add(name{f.schema, f.name}, p)
+	}
+}
+
+// nobody is a Handler that wants nothing, for streams in which nothing is selected.
+type nobody struct{}
+
+// Begin implements Handler.
+func (nobody) Begin(context.Context, *record.Transaction) error { return nil }
+
+// Rows implements Handler.
+func (nobody) Rows(context.Context, *Rows) error { return nil }
+
+// Commit implements Handler.
+func (nobody) Commit(context.Context, Boundary) error { return nil }
+
+// Schema implements Handler.
+func (nobody) Schema(context.Context, SchemaChange) error { return nil }
+
+// TableFailed implements Handler.
+func (nobody) TableFailed(context.Context, *TableError) error { return nil }
