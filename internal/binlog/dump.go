@@ -163,6 +163,8 @@ func dumpRefused(my *mysql.MyError) error {
 		return &PositionError{Detail: my.Message, Hint: hintPurged, Err: ErrPurged}
 	case has("more gtids than", "position > file size", "impossible position", "is not in the master's binlog", "diverged"):
 		return &PositionError{Detail: my.Message, Hint: hintAhead, Err: ErrAhead}
+	case has("could not find next log"):
+		return my // the log was reset under the dump: at the next attempt, checkStart finds out and names it
 	case has("max_allowed_packet"):
 		return &PositionError{Detail: my.Message, Hint: "raise max_allowed_packet on the source", Err: my}
 	}

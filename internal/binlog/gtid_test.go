@@ -114,6 +114,41 @@ func TestGTIDSetAgainstClientLibrary(t *testing.T) {
 	}
 }
 
+// What is left of a set without another one is, one by one, what only the first holds.
+func TestGTIDSetMinus(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	origins := []string{uuidA, uuidB, uuidA + ":red"}
+	for range 300 {
+		a, _ := ParseGTIDSet(source.MySQL, "")
+		b, _ := ParseGTIDSet(source.MySQL, "")
+		want, _ := ParseGTIDSet(source.MySQL, "")
+		for _, origin := range origins {
+			for n := 1; n <= 20; n++ {
+				gtid := fmt.Sprintf("%s:%d", origin, n)
+				inA, inB := rnd.IntN(2) == 0, rnd.IntN(3) == 0
+				if inA {
+					_ = a.Add(gtid)
+				}
+				if inB {
+					_ = b.Add(gtid)
+				}
+				if inA && !inB {
+					_ = want.Add(gtid)
+				}
+			}
+		}
+		before := a.String()
+		if got := a.Minus(b); got.String() != want.String() || a.String() != before {
+			t.Fatalf("%s without %s is %s, want %s", before, b, got, want)
+		}
+	}
+	m, _ := ParseGTIDSet(source.MariaDB, "0-1-10,1-1-5,2-1-7")
+	o, _ := ParseGTIDSet(source.MariaDB, "0-2-10,1-1-4")
+	if got := m.Minus(o).String(); got != "1-1-5,2-1-7" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestGTIDSetAddDoesNotAllocate(t *testing.T) {
 	s, _ := ParseGTIDSet(source.MySQL, uuidA+":1-1000")
 	gtids := make([]string, 200)

@@ -60,23 +60,6 @@ func newLocateBench(t *testing.T, s *testservers.MySQLServer) *locateBench {
 	return b
 }
 
-// nextSecond waits until the server's clock, of which some servers log whole seconds only, shows another one.
-func (b *locateBench) nextSecond() {
-	b.t.Helper()
-	for first := int64(0); ; time.Sleep(20 * time.Millisecond) {
-		now, err := source.Clock(b.t.Context(), b.conn)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		if first == 0 {
-			first = now.Unix()
-		}
-		if now.Unix() > first {
-			return
-		}
-	}
-}
-
 func (b *locateBench) locate(s Start) (source.Position, error) {
 	return Locate(b.t.Context(), b.source(), b.conn, b.info, s)
 }

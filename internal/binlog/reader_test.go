@@ -206,6 +206,43 @@ func (b *bench) config() Config {
 	}
 }
 
+// present is where the log ends now.
+func (b *bench) present() source.Position {
+	b.t.Helper()
+	conn, err := source.Connect(b.t.Context(), b.source())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer source.Close(conn)
+	pos, err := source.CurrentPosition(b.t.Context(), conn, b.info)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return pos
+}
+
+// nextSecond waits until the server's clock, of which some servers log whole seconds only, shows another one.
+func (b *bench) nextSecond() {
+	b.t.Helper()
+	conn, err := source.Connect(b.t.Context(), b.source())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer source.Close(conn)
+	for first := int64(0); ; time.Sleep(20 * time.Millisecond) {
+		now, err := source.Clock(b.t.Context(), conn)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if first == 0 {
+			first = now.Unix()
+		}
+		if now.Unix() > first {
+			return
+		}
+	}
+}
+
 func (b *bench) recorder(from source.Position) *recorder {
 	r := &recorder{t: b.t, places: map[string]bool{}}
 	if from.GTIDSet != "" {
@@ -275,6 +312,7 @@ var common = map[string]func(t *testing.T, s *testservers.MySQLServer){
 	"locate":             testLocate,
 	"large row":          testLargeRow,
 	"back-pressure":      testBackPressure,
+	"account trouble":    testAccountTrouble,
 }
 
 func runCommon(t *testing.T, s *testservers.MySQLServer) {
