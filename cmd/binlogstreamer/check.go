@@ -13,6 +13,8 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/check"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
+	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 type checkCmd struct{ configFlag }
@@ -64,7 +66,11 @@ func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop fun
 	}
 	c.Store = &check.Store{Store: store, Where: cfg.Checkpoint.Store.String(), Names: lockNames(cfg.Halves)}
 	if cfg.Halves&config.Replicate != 0 {
-		c.Source = checkSource(cfg)
+		saved, err := pipeline.SavedPosition(ctx, store)
+		if err != nil {
+			return c, stop, err
+		}
+		c.Source = checkSource(cfg, saved)
 	}
 	if cfg.Halves&config.Deliver != 0 {
 		if c.Destination, err = checkDestination(ctx, cfg); err != nil {
@@ -86,11 +92,13 @@ func lockNames(h config.Half) (names []string) {
 	return names
 }
 
-func checkSource(cfg *config.Pipeline) *check.Source {
+func checkSource(cfg *config.Pipeline, saved source.Position) *check.Source {
 	return &check.Source{
 		Config:   sourceConfig(&cfg.Source),
 		ServerID: cfg.Source.ServerID,
 		Changes:  cfg.Replication.MigrationType != config.FullLoad,
+		Saved:    saved,
+		Start:    cfg.Replication.CDCStart.Start,
 		Rules: func(lowerCaseTables int) check.Rules {
 			if lowerCaseTables != 0 {
 				return cfg.Replication.Rules.CaseInsensitive()

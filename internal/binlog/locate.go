@@ -190,7 +190,7 @@ func (l *locator) position(s *scanner) (source.Position, error) {
 		return p, nil
 	}
 	if l.server.Flavor == source.MySQL {
-		purged, err := source.GTIDPurged(l.ctx, l.conn, l.server)
+		purged, err := source.GTIDPurged(l.ctx, l.conn)
 		if err != nil {
 			return p, err
 		}

@@ -184,7 +184,7 @@ func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready 
 	if err := p.meet(server); err != nil {
 		return err
 	}
-	if err := checkStart(ctx, r.cfg.Source, conn, server, p.position(), p.set); err != nil {
+	if err := checkStart(ctx, r.cfg.Source, conn, server, p.position(), p.set, catchUpTimeout); err != nil {
 		return err
 	}
 	r.catalog.server = server

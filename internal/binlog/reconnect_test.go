@@ -13,8 +13,8 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
-// story is a reader that is troubled behind each of its transactions, and what it must have read in the end.
-type story struct {
+// journal is a reader that is troubled behind each of its transactions, and what it must have read in the end.
+type journal struct {
 	*bench
 	cfg     Config
 	trouble []func()
@@ -23,7 +23,7 @@ type story struct {
 }
 
 // run inserts one row, brings on the next trouble, and so on; the row that follows is inserted while the trouble lasts.
-func (s *story) run() {
+func (s *journal) run() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
@@ -77,7 +77,7 @@ func TestHalfDeadConnection(t *testing.T) {
 	cfg := b.config()
 	cfg.Source.Port = relay.Port16()
 	cfg.Source.ConnectTimeout = 300 * time.Millisecond
-	s := &story{bench: b, cfg: cfg}
+	s := &journal{bench: b, cfg: cfg}
 	freeze := func(d time.Duration) func() {
 		return func() {
 			relay.Freeze()
@@ -118,7 +118,7 @@ func testAccountTrouble(t *testing.T, server *testservers.MySQLServer) {
 		}
 		return *password.Load(), nil
 	}
-	s := &story{bench: b, cfg: cfg}
+	s := &journal{bench: b, cfg: cfg}
 	s.trouble = []func(){
 		func() {
 			server.MustExec(t, fmt.Sprintf("ALTER USER %s IDENTIFIED BY 'new'", user))

@@ -25,12 +25,14 @@ func CheckStart(ctx context.Context, cfg source.Config, conn *client.Conn, serve
 			return &PositionError{Pos: pos, Err: err, Hint: "give the GTID set as this server prints it"}
 		}
 	}
-	return checkStart(ctx, cfg, conn, server, pos, set)
+	return checkStart(ctx, cfg, conn, server, pos, set, min(catchUpTimeout, 2*time.Second))
 }
 
 // checkStart does it before reading, so that the error can say what is missing. The server's own refusal, should it come
-// all the same, is understood too.
-func checkStart(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet) error {
+// all the same, is understood too. patience is how long the server may be behind.
+func checkStart(
+	ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet, patience time.Duration,
+) error {
 	if !server.LogBin {
 		return &PositionError{Pos: pos, Err: ErrNoLog, Hint: "start the server with log_bin"}
 	}
@@ -41,7 +43,7 @@ func checkStart(ctx context.Context, cfg source.Config, conn *client.Conn, serve
 				return err
 			}
 		}
-		return checkSet(ctx, conn, server, pos, set)
+		return checkSet(ctx, cfg, conn, server, pos, set, patience)
 	}
 	if pos.File == "" {
 		return &PositionError{
@@ -129,19 +131,17 @@ func checkFile(logs []source.LogFile, pos source.Position) error {
 // checkSet compares a position's GTID set with what the server has executed and purged. A server is ahead in its log of
 // what it says it has executed by the transactions that are being committed just now, and a replica that has taken over
 // may still be applying what it has received, so that being behind is only believed when it lasts.
-func checkSet(ctx context.Context, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet) error {
-	purged, err := source.GTIDPurged(ctx, conn, server)
+func checkSet(
+	ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet, patience time.Duration,
+) error {
+	purged, err := purgedSet(ctx, cfg, conn, server)
 	if err != nil {
 		return err
 	}
-	lost, err := ParseGTIDSet(server.Flavor, purged)
-	if err != nil {
-		return err
-	}
-	if lost = lost.Minus(set); !lost.Empty() {
+	if lost := purged.Minus(set); !lost.Empty() {
 		return &PositionError{Pos: pos, Err: ErrPurged, Detail: "these transactions are needed and purged: " + lost.String(), Hint: hintPurged}
 	}
-	for deadline := time.Now().Add(catchUpTimeout); ; {
+	for deadline := time.Now().Add(patience); ; {
 		text, err := source.GTIDExecuted(ctx, conn, server)
 		if err != nil {
 			return err
@@ -161,6 +161,29 @@ func checkSet(ctx context.Context, conn *client.Conn, server source.Server, pos 
 			return err
 		}
 	}
+}
+
+// purgedSet is every transaction that the server has had in its log and has no more. MariaDB says it at the start of its
+// oldest file only.
+func purgedSet(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server) (*GTIDSet, error) {
+	if server.Flavor == source.MySQL {
+		text, err := source.GTIDPurged(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		return ParseGTIDSet(server.Flavor, text)
+	}
+	logs, err := source.BinaryLogs(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if len(logs) > 0 {
+		head, err := ReadHead(ctx, cfg, server, logs[0].Name)
+		if err != nil || head.Set != nil {
+			return head.Set, err
+		}
+	}
+	return ParseGTIDSet(server.Flavor, "")
 }
 
 // catchUpTimeout is how long a server may take to have executed what it has already sent: more than a semi-synchronous

@@ -10,6 +10,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -24,6 +25,8 @@ type Source struct {
 	ServerID uint32
 	Rules    func(lowerCaseTables int) Rules // for a server that does or does not tell names apart by case
 	Changes  bool                            // changes are replicated, so the binlog matters
+	Saved    source.Position                 // where the pipeline goes on; zero if it has not begun
+	Start    binlog.Start                    // where it is to begin; zero: at the present end
 }
 
 // sourceCheck is one look at a server.
@@ -58,6 +61,7 @@ func (s *Source) check(ctx context.Context, r *reporter) {
 		c.binlog()
 		c.retention(ctx)
 		c.gtid()
+		c.position(ctx)
 		c.serverID(ctx)
 		c.replicationPrivileges()
 	}
@@ -172,6 +176,36 @@ func (c *sourceCheck) gtid() {
 		c.add(Warn, "gtid", "gtid_mode is not ON: positions are file and offset, which mean nothing on another server after a failover",
 			"SET GLOBAL enforce_gtid_consistency = ON; then gtid_mode = OFF_PERMISSIVE, ON_PERMISSIVE, ON, one after the other")
 	}
+}
+
+// position finds out whether the server can go on where the pipeline has saved that it is, or begin where it is told to.
+// It names the transactions that stand in the way: those that were purged unread, and those that were read and are not
+// there.
+func (c *sourceCheck) position(ctx context.Context) {
+	const item = "position"
+	var err error
+	switch {
+	case !c.server.LogBin:
+		return
+	case !c.Saved.IsZero():
+		if err = binlog.CheckStart(ctx, c.Config, c.conn, c.server, c.Saved); err == nil {
+			where := ""
+			if c.Saved.ServerUUID != c.server.UUID {
+				where = ", saved on server " + c.Saved.ServerUUID + " and found on this one by GTID"
+			}
+			c.ok(item, "going on at %s%s", c.Saved, where)
+			return
+		}
+	case c.Start.IsSet():
+		var at source.Position
+		if at, err = binlog.Locate(ctx, c.Config, c.conn, c.server, c.Start); err == nil {
+			c.ok(item, "%s is %s", c.Start, at)
+			return
+		}
+	default:
+		return
+	}
+	c.failed(item, err, "") // these errors carry their cure
 }
 
 func printDuration(d time.Duration) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
@@ -95,6 +96,40 @@ func setDefaultRole(t *testing.T, role string) string {
 		return fmt.Sprintf("SET DEFAULT ROLE %s FOR little@'%%'", role)
 	}
 	return fmt.Sprintf("SET DEFAULT ROLE %s TO little@'%%'", role)
+}
+
+// Where the pipeline goes on is looked at, and what is wrong with it named.
+func TestPosition(t *testing.T) {
+	s := testservers.SharedMySQL(t)
+	db := s.Database(t)
+	s.MustExec(t, "CREATE TABLE "+db+".t (id INT PRIMARY KEY)", "FLUSH BINARY LOGS")
+	status := s.MustQuery(t, "SHOW BINARY LOG STATUS")[0]
+	uuid := s.MustQuery(t, "SELECT @@server_uuid")[0][0]
+	const errant = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"
+	for what, c := range map[string]struct {
+		saved source.Position
+		start string
+		says  string
+	}{
+		"saved here":   {source.Position{File: status[0], Offset: 4, GTIDSet: status[4], ServerUUID: uuid}, "", "ok    position              going on at " + status[0]},
+		"a failover":   {source.Position{GTIDSet: status[4], ServerUUID: "another"}, "", "ok    position              going on at " + status[4][:36]},
+		"errant":       {source.Position{GTIDSet: status[4] + "," + errant, ServerUUID: uuid}, "", "not on this server: " + errant},
+		"a start":      {source.Position{}, status[0] + ":4", "ok    position              " + status[0] + ":4 is " + status[0] + ":4 (" + uuid},
+		"a bad start":  {source.Position{}, "2001-01-01T00:00:00", "FAIL  position              start position 2001-01-01T00:00:00Z: the server's binary log does not reach back"},
+		"without GTID": {source.Position{File: "binlog.000001", Offset: 4, ServerUUID: "another"}, "", "FAIL  position"},
+	} {
+		start, err := binlog.ParseStart(c.start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _ := run(t, Config{Source: &Source{
+			Config:   source.Config{Host: "127.0.0.1", Port: s.Port16(), User: "root", TLS: source.TLSDisabled},
+			ServerID: 4711, Changes: true, Rules: func(int) Rules { return inSchema(db) }, Saved: c.saved, Start: start,
+		}})
+		if !strings.Contains(out, c.says) {
+			t.Errorf("%s: it does not say %q:\n%s", what, c.says, out)
+		}
+	}
 }
 
 func TestUnsuitableSource(t *testing.T) {

@@ -89,6 +89,22 @@ func openState(ctx context.Context, store checkpoint.Store, task string, now tim
 	return s, s.save(ctx)
 }
 
+// SavedPosition is where a task goes on whose checkpoint is in the store; zero if it has saved none.
+func SavedPosition(ctx context.Context, store checkpoint.Store) (source.Position, error) {
+	raw, _, err := store.Load(ctx, replicateDocument)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return source.Position{}, nil
+	}
+	var d replicateDoc
+	if err == nil {
+		err = json.Unmarshal(raw, &d)
+	}
+	if err != nil {
+		return source.Position{}, fmt.Errorf("read the checkpoint of replicate: %w", err)
+	}
+	return d.Position, nil
+}
+
 // save writes the document. A conflict says that another process took over.
 func (s *stateFile) save(ctx context.Context) error {
 	s.doc.Saved = time.Now().UTC()

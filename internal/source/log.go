@@ -95,11 +95,8 @@ func GTIDExecuted(ctx context.Context, conn *client.Conn, s Server) (string, err
 	return gtids(ctx, conn, "@@GLOBAL.gtid_executed")
 }
 
-// GTIDPurged is what of that the binary log no longer holds. MariaDB does not tell: it is "" there.
-func GTIDPurged(ctx context.Context, conn *client.Conn, s Server) (string, error) {
-	if s.Flavor == MariaDB {
-		return "", nil
-	}
+// GTIDPurged is what of that MySQL's binary log no longer holds. MariaDB has no such variable.
+func GTIDPurged(ctx context.Context, conn *client.Conn) (string, error) {
 	return gtids(ctx, conn, "@@GLOBAL.gtid_purged")
 }
 

@@ -20,8 +20,7 @@ type Position struct {
 	FileBegan int64 `json:"file_began,omitempty"`
 }
 
-// String is the position as operators write it: file:offset, followed by the GTID set if there is one. Where the place is
-// not known it is the set alone.
+// String is the position as operators write it: file:offset, followed by the GTID set if there is one, or that alone.
 func (p Position) String() string {
 	if p.File == "" && p.GTIDSet != "" {
 		return p.GTIDSet
