@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
@@ -50,6 +52,60 @@ func TestProgressSavesWhereToGoOn(t *testing.T) {
 	again := newProgress(all.docs()).table(tableID{"shop", "ticket"}, StateFullLoad).snapshot()
 	if again.State != StateFullLoad || len(again.After) != 1 || again.After[0] != "10" {
 		t.Errorf("read back as %+v", again)
+	}
+}
+
+// inRange begins a chunk of a range.
+func inRange(p *tableProgress, number int, to string, last bool) *chunkGroup {
+	g := p.chunk(&snapshot.Chunk{Table: progressTable, Form: []string{"id"}, Range: number, To: snapshot.Bound{to}, Last: last})
+	g.add()
+	g.seal(1)
+	return g
+}
+
+func TestProgressOfRanges(t *testing.T) {
+	all := newProgress(nil)
+	p := all.table(tableID{"shop", "ticket"}, StateBeforeLoad)
+	first := p.restart()
+	check := func(what, after string, ranges ...rangeDoc) {
+		t.Helper()
+		d := p.snapshot()
+		if strings.Join(d.After, ",") != after || !reflect.DeepEqual(d.Ranges, ranges) {
+			t.Errorf("%s: saved %+v", what, d)
+		}
+		again := newProgress(all.docs()).table(tableID{"shop", "ticket"}, StateBeforeLoad).snapshot()
+		if !reflect.DeepEqual(again, d) {
+			t.Errorf("%s: %+v is read back as %+v", what, d, again)
+		}
+	}
+	a := inRange(p, first, "10", false)
+	second := p.split(first, snapshot.Bound{"100"}, []string{"id"})
+	third := p.split(second, snapshot.Bound{"200"}, []string{"id"})
+	check("nothing acknowledged", "", rangeDoc{To: []string{"100"}}, rangeDoc{[]string{"100"}, []string{"200"}}, rangeDoc{After: []string{"200"}})
+
+	b := inRange(p, third, "250", false)
+	c := inRange(p, second, "200", true)
+	c.Acked(0)
+	b.Acked(0)
+	check("the second through", "", rangeDoc{To: []string{"100"}}, rangeDoc{After: []string{"250"}})
+	inRange(p, first, "100", true).Acked(0) // its first chunk is not acknowledged yet
+	check("the first's end", "", rangeDoc{To: []string{"100"}}, rangeDoc{After: []string{"250"}})
+	a.Acked(0)
+	check("one left", "250")
+	if job := p.snapshot().job(); !reflect.DeepEqual(job.Ranges, []snapshot.Range{{After: snapshot.Bound{"250"}}}) || job.Form[0] != "id" {
+		t.Errorf("job %+v", job)
+	}
+	d := inRange(p, third, "300", false)
+	number := p.restart()
+	d.Acked(0)
+	p.split(third, snapshot.Bound{"400"}, []string{"id"}) // of what is no more
+	check("begun anew", "")
+	if d := p.snapshot(); d.State != StateBeforeLoad || d.Rows != 0 || d.AfterKey != nil || len(d.job().Ranges) != 0 {
+		t.Errorf("begun anew: %+v", d)
+	}
+	inRange(p, number, "900", true).Acked(0)
+	if d := p.snapshot(); d.State != StateCompleted || d.Rows != 1 || !all.complete() {
+		t.Errorf("at the end: %+v", d)
 	}
 }
 

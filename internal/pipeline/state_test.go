@@ -30,7 +30,14 @@ func fullDoc() replicateDoc {
 		},
 		PrevTx: 180388633600, PrevRec: 4,
 		Tables: []tableDoc{
-			{Schema: "shop", Table: "seat_price", State: StateFullLoad, After: []string{"_utf8mb4 x'76656e7565'", "17"}, AfterKey: []string{"venue", "seat"}, Rows: 25000},
+			{
+				Schema: "shop", Table: "seat_price", State: StateFullLoad, Rows: 25000,
+				After: []string{"_utf8mb4 x'76656e7565'", "17"}, AfterKey: []string{"venue COLLATE utf8mb4_0900_ai_ci", "seat DESC"},
+			},
+			{
+				Schema: "shop", Table: "order", State: StateFullLoad, Rows: 812000, AfterKey: []string{"id"},
+				Ranges: []rangeDoc{{To: []string{"91000"}}, {After: []string{"270344"}, To: []string{"300000"}}, {After: []string{"570000"}}},
+			},
 			{Schema: "shop", Table: "ticket", State: StateCompleted, Rows: 1000000},
 		},
 		Started: true, Saved: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC),

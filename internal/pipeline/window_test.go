@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -66,6 +67,8 @@ type simulation struct {
 	version []int // and to which version
 	visible int   // transactions that a SELECT sees
 	emitted int   // transactions that the stream has emitted
+
+	forgetful *window // forgets notes all the time
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
@@ -118,6 +121,9 @@ func (s *simulation) follow(t *testing.T) {
 	must(t, err)
 	must(t, s.e.Commit(ctx, binlog.Boundary{File: "bin.000001", Offset: offset + 100, Time: time.Now()}))
 	s.emitted++
+	if s.forgetful != nil {
+		s.forgetful.pruneAt = 1 + s.r.IntN(8)
+	}
 }
 
 // step lets time pass somewhere.
@@ -134,36 +140,53 @@ func (s *simulation) step(t *testing.T) {
 	}
 }
 
-// chunk reads the keys from and up to, not including, to as the loader does. Without waiting it may miss what the
-// stream has emitted already.
-func (s *simulation) chunk(t *testing.T, w snapshot.Window, from, to int, wait bool) <-chan error {
+// reading is a chunk of one range between its mark and its delivery.
+type reading struct {
+	mark     snapshot.Mark
+	from, to int
+	chunk    *snapshot.Chunk
+}
+
+// begin marks and reads a range's next chunk as the loader does: the keys from and up to, not including, to. Without
+// waiting it may miss what the stream has emitted already.
+func (s *simulation) begin(t *testing.T, w snapshot.Window, number, from, to int, last, wait bool) *reading {
 	t.Helper()
-	mark, emitted := w.Mark(w.Now())
+	r := &reading{from: from, to: to}
+	var emitted source.Position
+	r.mark, emitted = w.Mark(w.Now())
 	for range s.r.IntN(4) {
 		s.step(t)
+	}
+	if s.r.IntN(8) == 0 { // the connection is lost
+		w.Forget(r.mark)
+		r.mark, emitted = w.Mark(w.Now())
 	}
 	if wait {
 		s.visible = max(s.visible, int(emitted.Offset/100))
 	}
-	c := &snapshot.Chunk{Table: versioned, Layout: s.layout, To: snapshot.Bound{strconv.Itoa(to)}, Last: to > 12}
+	r.chunk = &snapshot.Chunk{Table: versioned, Layout: s.layout, Range: number, To: snapshot.Bound{strconv.Itoa(to)}, Last: last}
 	seen := s.visible
 	for k := range 13 {
 		if v, ok := s.state(seen)[k]; ok && k >= from && k < to {
-			c.Add([][]byte{fmt.Append(nil, k), fmt.Append(nil, v)})
+			r.chunk.Add([][]byte{fmt.Append(nil, k), fmt.Append(nil, v)})
 		}
 	}
 	for range s.r.IntN(4) {
 		s.step(t)
 	}
-	high := max(seen, s.visible)
-	c.High = source.Position{File: "bin.000001", Offset: uint64(high) * 100}
-	for range s.r.IntN(4) {
-		s.step(t)
-	}
-	return w.Deliver(t.Context(), mark, c)
+	r.chunk.High = source.Position{File: "bin.000001", Offset: uint64(max(seen, s.visible)) * 100}
+	return r
 }
 
-// faults runs one schedule and counts what is wrong with the stream that it makes.
+// rangeAt is how far a range of the simulation is.
+type rangeAt struct {
+	number, next, end int
+	reading           *reading
+	pending           <-chan error
+}
+
+// faults runs one schedule and counts what is wrong with the stream that it makes. Chunks of several ranges are read at
+// the same time, and notes are forgotten as early as they may be.
 func faults(t *testing.T, seed uint64, wait bool) (backwards, wrong int) {
 	s := newSimulation(t, seed)
 	w, err := s.e.Open("shop", "ticket", 0)
@@ -171,22 +194,41 @@ func faults(t *testing.T, seed uint64, wait bool) (backwards, wrong int) {
 	s.visible = s.r.IntN(len(s.log))
 	s.emitted = s.r.IntN(s.visible + 1) // the stream begins at a visible position
 	s.e.at.Offset = uint64(s.emitted) * 100
-	var done []<-chan error
-	for from := 0; from <= 12; {
-		to := from + 1 + s.r.IntN(6)
-		done = append(done, s.chunk(t, w, from, to, wait))
-		from = to
+	s.forgetful = w.(*window)
+	var through []<-chan error
+	ranges := []*rangeAt{{number: w.Restart(), end: 13}}
+	for len(ranges) > 0 {
+		i := s.r.IntN(len(ranges))
+		r := ranges[i]
+		if r.reading == nil {
+			if r.end-r.next > 2 && s.r.IntN(3) == 0 {
+				mid := r.next + 1 + s.r.IntN(r.end-r.next-1)
+				ranges = append(ranges, &rangeAt{number: w.Split(r.number, snapshot.Bound{strconv.Itoa(mid)}, nil), next: mid, end: r.end})
+				r.end = mid
+			}
+			to := min(r.end, r.next+1+s.r.IntN(4))
+			r.reading = s.begin(t, w, r.number, r.next, to, to == r.end, wait)
+			continue
+		}
+		if s.emitted < len(s.log) && s.r.IntN(2) == 0 {
+			s.step(t)
+			continue
+		}
+		if r.pending != nil {
+			s.answered(t, r.pending)
+		}
+		r.pending = w.Deliver(t.Context(), r.reading.mark, r.reading.chunk)
+		r.next, r.reading = r.reading.to, nil
+		if r.next == r.end {
+			through = append(through, r.pending)
+			ranges = slices.Delete(ranges, i, i+1)
+		}
+	}
+	for _, pending := range through {
+		s.answered(t, pending)
 	}
 	for s.emitted < len(s.log) {
 		s.follow(t)
-	}
-	for _, d := range done {
-		select {
-		case err := <-d:
-			must(t, err)
-		default:
-			t.Fatalf("seed %d: a chunk was never emitted", seed)
-		}
 	}
 	w.Close()
 	newest := map[string]int{}
@@ -202,6 +244,23 @@ func faults(t *testing.T, seed uint64, wait bool) (backwards, wrong int) {
 		}
 	}
 	return backwards, wrong
+}
+
+// answered lets the stream run until a chunk is through.
+func (s *simulation) answered(t *testing.T, pending <-chan error) {
+	t.Helper()
+	for {
+		select {
+		case err := <-pending:
+			must(t, err)
+			return
+		default:
+		}
+		if s.emitted == len(s.log) {
+			t.Fatal("a chunk was never emitted")
+		}
+		s.follow(t)
+	}
 }
 
 func must(t *testing.T, err error) {
