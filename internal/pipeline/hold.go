@@ -112,6 +112,9 @@ func (h *hold) Changed(pos source.Position) bool {
 	return last.File != "" && pos.Before(source.Position{File: last.File, Offset: last.EventEnd})
 }
 
+// Alone implements snapshot.Hold.
+func (h *hold) Alone() bool { return !h.w.emitter.streams }
+
 // Release implements snapshot.Hold.
 func (h *hold) Release() {
 	e := h.w.emitter

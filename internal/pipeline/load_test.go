@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
@@ -465,6 +467,77 @@ func TestOneTableIsLoadedAgain(t *testing.T) {
 			if n := loads[id]; id > 10 && n != 2 && id != 1 {
 				t.Errorf("row %d was loaded %d times, want twice", id, n)
 			}
+		}
+	})
+}
+
+// withViews selects the tables and views of one schema.
+func withViews(t *testing.T, name string) *mapping.Rules {
+	t.Helper()
+	rules, err := mapping.Parse(fmt.Appendf(nil, `{"rules":[{"rule-type":"selection","rule-id":"1","rule-name":"1",
+		"object-locator":{"schema-name":%q,"table-name":"%%","table-type":"all"},"rule-action":"include"}]}`, name))
+	must(t, err)
+	return rules
+}
+
+// TestAFullLoadNeedsNoBinlog loads, from a server that keeps none, a table, one without a key or transactions, and a view.
+func TestAFullLoadNeedsNoBinlog(t *testing.T) {
+	b := newBench(t, testservers.MySQL(t, testservers.Flags("--skip-log-bin")))
+	table := b.ticket(100)
+	b.db.MustExec(t, "CREATE TABLE `"+b.name+"`.bare (id INT, v INT) ENGINE=MyISAM", "INSERT INTO `"+b.name+"`.bare VALUES (1, 2), (1, 2)",
+		"CREATE VIEW `"+b.name+"`.seen AS SELECT id, 'seen' v FROM "+table+" WHERE id < 4")
+	cfg := b.config(FullLoad)
+	cfg.Rules = withViews(t, b.name)
+	b.complete(cfg)
+	all, _ := b.stream()
+	if n := count(all, summary{"load", "bare", "1", "2"}); n != 2 {
+		t.Errorf("%d rows of the table without a key, want 2", n)
+	}
+	for id := 1; id <= 100; id++ {
+		text := strconv.Itoa(id)
+		want := 0
+		if id < 4 {
+			want = 1
+		}
+		if n := count(all, summary{"load", "seen", text, "seen"}); n != want {
+			t.Errorf("%d rows of the view for id %d, want %d", n, id, want)
+		}
+		if n := count(all, summary{"load", "ticket", text, strings.Repeat("x", 100)}); n != 1 {
+			t.Errorf("row %d of the table was loaded %d times", id, n)
+		}
+	}
+}
+
+// TestAnIdleSourceFinishesItsLoad starts a new log file while a chunk is read, and is silent from then on: no
+// transaction ever tells the stream that it has passed the chunk.
+func TestAnIdleSourceFinishesItsLoad(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		table := b.ticket(10)
+		db.MustExec(t, "CREATE VIEW `"+b.name+"`.seen AS SELECT id, 'seen' v FROM "+table+" WHERE id < 4")
+		flush := sync.OnceFunc(func() { db.MustExec(t, "FLUSH BINARY LOGS") })
+		r := b.tapped(&tap{mark: flush})
+		r.cfg.Rules = withViews(t, b.name)
+		stop := b.background(r.Run)
+		b.awaitLoaded("ticket")
+		b.awaitLoaded("seen")
+		must(t, stop())
+		all, _ := b.stream()
+		if n := count(all, summary{"load", "seen", "3", "seen"}); n != 1 {
+			t.Errorf("%d rows of the view for id 3, want 1", n)
+		}
+	})
+}
+
+// TestTablesWithoutKeyAndTransactionsAreRefused has nothing that tells which changes the rows of a SELECT have.
+func TestTablesWithoutKeyAndTransactionsAreRefused(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		db.MustExec(t, "CREATE TABLE `"+b.name+"`.bare (id INT) ENGINE=MyISAM")
+		err := NewReplicate(b.config(FullLoadAndCDC)).Run(t.Context())
+		refused, ok := errors.AsType[*snapshot.TableError](err)
+		if !ok || refused.Table != "bare" || !strings.Contains(err.Error(), "MyISAM") || !strings.Contains(err.Error(), "ADD PRIMARY KEY") {
+			t.Errorf("err = %v, want one that names the table, its engine and the cure", err)
 		}
 	})
 }

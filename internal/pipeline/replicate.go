@@ -250,9 +250,13 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 	selected := 0
 	for _, t := range tables {
 		if t.View {
-			if s.rules.SelectedView(t.Schema, t.Name) {
-				return fmt.Errorf("view %s.%s is selected by the table mappings; views cannot be loaded yet: exclude it, or use table-type table", t.Schema, t.Name)
+			if !s.rules.SelectedView(t.Schema, t.Name) {
+				continue
 			}
+			if err := r.planView(s, tableID{t.Schema, t.Name}); err != nil {
+				return err
+			}
+			selected++
 			continue
 		}
 		if !s.rules.Selected(t.Schema, t.Name) {
@@ -277,6 +281,17 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 	slices.SortStableFunc(s.jobs, func(a, b snapshot.Job) int {
 		return s.rules.LoadOrder(b.Schema, b.Table) - s.rules.LoadOrder(a.Schema, a.Table)
 	})
+	return nil
+}
+
+// planView plans the load of a view. A binlog knows nothing of views: what a load finds in one is all that is ever sent.
+func (r *Replicate) planView(s *session, id tableID) error {
+	if r.cfg.Migration == CDC {
+		return fmt.Errorf("view %s.%s is selected by the table mappings, but no log tells of changes of a view: exclude it, or use table-type table or migration type full-load", id.Schema, id.Table)
+	}
+	if d := s.progress.table(id, StateBeforeLoad).snapshot(); !d.loaded() {
+		s.jobs = append(s.jobs, d.job())
+	}
 	return nil
 }
 

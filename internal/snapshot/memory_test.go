@@ -85,6 +85,7 @@ type stillHold struct{}
 func (stillHold) At() source.Position                          { return source.Position{} }
 func (stillHold) RunTo(context.Context, source.Position) error { return nil }
 func (stillHold) Changed(source.Position) bool                 { return false }
+func (stillHold) Alone() bool                                  { return true }
 func (stillHold) Release()                                     {}
 
 // load loads tables of a server into a sink.
@@ -108,10 +109,10 @@ func load(t *testing.T, db *testservers.MySQLServer, cfg Config, name string, ta
 	return s
 }
 
-// TestGiantRowsPassOneByOne reads rows of 60 MB with four readers at a time. The rows cost the server nothing: they
+// TestGiantRowsPassOneByOne reads rows of 40 MB with six readers at a time. The rows cost the server nothing: they
 // are computed when they are read.
 func TestGiantRowsPassOneByOne(t *testing.T) {
-	const size, tables, ceiling = 60_000_000, 4, 256 << 20
+	const size, tables, ceiling = 40_000_000, 6, 256 << 20
 	db := testservers.SharedMySQL(t)
 	name := db.Database(t)
 	var names []string

@@ -123,6 +123,11 @@ func (t *tableLoad) freeze(ctx context.Context, rd, look *reader, hold Hold) (*d
 	if err != nil {
 		return nil, err
 	}
+	if !hold.Alone() {
+		if err := t.versioned(ctx, look); err != nil {
+			return nil, err
+		}
+	}
 	at, exact, err := t.l.visible.open(ctx, rd.conn, hold.At())
 	if err != nil {
 		return nil, err
@@ -153,6 +158,23 @@ func (t *tableLoad) freeze(ctx context.Context, rd, look *reader, hold Hold) (*d
 		return nil, errMoved
 	}
 	return before, nil
+}
+
+// versioned refuses a table whose engine cannot show it as of one moment: nobody would know which changes its rows have.
+func (t *tableLoad) versioned(ctx context.Context, look *reader) error {
+	engine := ""
+	err := source.StreamText(ctx, look.conn, "SELECT t.ENGINE FROM information_schema.TABLES t JOIN information_schema.ENGINES e USING (ENGINE)"+
+		" WHERE e.TRANSACTIONS <> 'YES' AND t.TABLE_SCHEMA = "+schema.QuoteString(t.job.Schema)+" AND t.TABLE_NAME = "+schema.QuoteString(t.job.Table),
+		func(row [][]byte) error { engine = string(row[0]); return nil })
+	if err != nil {
+		return err
+	}
+	if engine != "" {
+		return &definitionError{fmt.Errorf("it has no primary key and no UNIQUE key of NOT NULL columns, and its engine %s knows no transactions, "+
+			"so its rows cannot be told from later changes of them; add a key (ALTER TABLE … ADD PRIMARY KEY), "+
+			"or ALTER TABLE … ENGINE=InnoDB, or exclude the table in the table mappings", engine)}
+	}
+	return nil
 }
 
 // pass is the reading of the rows.
