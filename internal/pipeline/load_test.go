@@ -541,3 +541,88 @@ func TestTablesWithoutKeyAndTransactionsAreRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestTheTableChangesUnderItsLoad gives the table another key in the middle of its load, takes its key away, and drops it.
+func TestTheTableChangesUnderItsLoad(t *testing.T) {
+	const rows = 1000
+	for _, c := range []struct {
+		what, statement string
+		state           string
+	}{
+		{"another order", "ALTER TABLE %s DROP PRIMARY KEY, ADD PRIMARY KEY (id DESC)", StateCompleted},
+		{"no key", "ALTER TABLE %s DROP PRIMARY KEY", StateCompleted},
+		{"no table", "DROP TABLE %s", StateGone},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			db := testservers.SharedMySQL(t)
+			b := newBench(t, db)
+			table := b.ticket(rows)
+			db.MustExec(t, "CREATE TABLE `"+b.name+"`.other (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO `"+b.name+"`.other VALUES (1, 'a')")
+			chunks := 0
+			stop := b.background(b.tapped(&tap{deliver: func(snapshot.Window, *snapshot.Chunk) {
+				if chunks++; chunks == 5 {
+					db.MustExec(t, fmt.Sprintf(c.statement, table))
+				}
+			}}).Run)
+			await(t, "the load has ended", func() bool { return b.saved("ticket").State == c.state })
+			b.awaitLoaded("other")
+			must(t, stop())
+			all, _ := b.stream()
+			announced := count(all, summary{Operation: "drop-table", Table: "ticket"})
+			loads := b.loads()
+			if c.state == StateGone {
+				if announced != 1 || len(loads) == 0 || len(loads) == rows {
+					t.Errorf("announced %d times, %d rows loaded", announced, len(loads))
+				}
+				return
+			}
+			if announced != 2 || len(loads) != rows {
+				t.Errorf("announced %d times, %d rows of %d loaded", announced, len(loads), rows)
+			}
+			if d := b.saved("ticket"); d.Rows != rows {
+				t.Errorf("%d rows are counted: what was loaded before the change does not count", d.Rows)
+			}
+		})
+	}
+}
+
+// TestAPassThatIsCutOffBeginsAnew stops the load of a table without a key in the middle.
+func TestAPassThatIsCutOffBeginsAnew(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		const rows = 500
+		db.MustExec(t, "ALTER TABLE "+b.ticket(rows)+" DROP PRIMARY KEY")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		chunks := 0
+		stop := b.background(func(context.Context) error {
+			return b.tapped(&tap{deliver: func(snapshot.Window, *snapshot.Chunk) {
+				if chunks++; chunks == 5 {
+					await(t, "a checkpoint has rows of the pass", func() bool { return b.saved("ticket").Rows > 0 })
+					cancel()
+				}
+			}}).Run(ctx)
+		})
+		<-ctx.Done()
+		must(t, stop())
+		first := len(b.loads())
+		if d := b.saved("ticket"); d.State != StateFullLoad || d.After != nil || d.Ranges != nil || first == 0 || first >= rows {
+			t.Fatalf("stopped after %d rows at %+v", first, d)
+		}
+		stop = b.background(b.tapped(&tap{}).Run)
+		b.awaitLoaded("ticket")
+		must(t, stop())
+		all, _ := b.stream()
+		if n := count(all, summary{Operation: "drop-table", Table: "ticket"}); n != 2 {
+			t.Errorf("the table was announced %d times, want twice", n)
+		}
+		for id, n := range b.loads() {
+			if n < 1 || n > 2 {
+				t.Errorf("row %d was loaded %d times", id, n)
+			}
+		}
+		if d := b.saved("ticket"); d.Rows != rows || len(b.loads()) != rows {
+			t.Errorf("%d rows are counted, %d loaded, want %d", d.Rows, len(b.loads()), rows)
+		}
+	})
+}

@@ -17,13 +17,14 @@ import (
 
 // sink is a stream without changes, and all of its windows: it takes every chunk at once.
 type sink struct {
-	mu      sync.Mutex // covers everything below
-	rows    int
-	bytes   int
-	chunks  int
-	open    int
-	ranges  int
-	largest int // rows of one chunk
+	mu       sync.Mutex // covers everything below
+	rows     int
+	bytes    int
+	chunks   int
+	open     int
+	ranges   int
+	restarts int
+	first    []string // the first values of the first hundred rows
 }
 
 func (s *sink) Open(string, string, time.Duration) (Window, error) {
@@ -44,7 +45,13 @@ func (s *sinkWindow) Forget(Mark)                                  {}
 func (s *sinkWindow) Reach(context.Context, source.Position) error { return nil }
 func (s *sinkWindow) Hold(context.Context) (Hold, error)           { return stillHold{}, nil }
 func (s *sinkWindow) Gone()                                        {}
-func (s *sinkWindow) Restart() int                                 { return 0 }
+
+func (s *sinkWindow) Restart() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restarts++
+	return 0
+}
 
 func (s *sinkWindow) Split(int, Bound, []string) int {
 	s.mu.Lock()
@@ -57,9 +64,10 @@ func (s *sinkWindow) Deliver(_ context.Context, _ Mark, c *Chunk) <-chan error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.chunks++
-	s.largest = max(s.largest, c.Len())
 	for row := range c.Rows() {
-		s.rows++
+		if s.rows++; s.rows <= 100 {
+			s.first = append(s.first, string(row[0]))
+		}
 		for _, v := range row {
 			s.bytes += len(v)
 		}
