@@ -41,6 +41,7 @@ var (
 	ErrUnknownEvent = errors.New("unknown event")
 	ErrXA           = errors.New("its rows were changed by an XA transaction that was prepared")
 	ErrRolledBack   = errors.New("rows that were logged have been rolled back")
+	ErrInside       = errors.New("a transaction ends here whose beginning was not read: the position that reading started from is within it")
 	ErrCorrupt      = errors.New("the event is damaged")
 	ErrDefinition   = errors.New("the table's definition does not fit its rows")
 	ErrTooLarge     = errors.New("the event is larger than any record of it could be")

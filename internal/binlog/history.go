@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-mysql-org/go-mysql/mysql"
+
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -196,10 +198,14 @@ func (s *stream) learnAll(ctx context.Context, here source.Position) error {
 	}
 	defs := make([]*schema.Table, len(unknown))
 	for i, tab := range unknown {
-		if defs[i], err = s.r.catalog.settled(ctx, tab.schema, tab.name); err != nil {
-			return err
+		defs[i], err = s.r.catalog.settled(ctx, tab.schema, tab.name)
+		if err == nil {
+			err = s.r.catalog.logged(ctx, tab.schema, tab.name)
 		}
-		if err := s.r.catalog.logged(ctx, tab.schema, tab.name); err != nil {
+		if isA[*mysql.MyError](err) { // the server refuses just this one, or it is locked
+			defs[i], err = nil, nil
+		}
+		if err != nil {
 			return err
 		}
 	}

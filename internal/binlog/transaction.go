@@ -115,7 +115,7 @@ func (s *stream) unfinished() error {
 // commit ends the transaction at an XID or COMMIT.
 func (s *stream) commit(ctx context.Context, e *event) error {
 	if !s.tx.open {
-		s.start(e, "")
+		return ErrInside
 	}
 	if err := s.settleResumed(); err != nil {
 		return err
