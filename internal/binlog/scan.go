@@ -43,27 +43,33 @@ func scan(ctx context.Context, s *stream, ahead *lookahead, to source.Position) 
 	if err != nil {
 		return err
 	}
-	c := &lookout{s: s, ahead: ahead}
-	r := New(Config{Source: s.r.cfg.Source, Handler: c, Selected: func(string, string) bool { return false }})
-	r.silence = s.r.silence
-	defer r.catalog.close()
-	c.read = newStream(r, &progress{server: s.progress.server, boundary: from}, newTables(r.cfg.Selected), packets)
-	c.read.statement = c.statement
+	c := newLookout(s, ahead, packets)
+	defer c.read.r.catalog.close()
 	if err := c.run(ctx, to); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return &source.Error{Step: "look ahead in the binary log for changes of definitions", Err: err}
 	}
-	s.r.metrics.ahead.Add(float64(ahead.end.Offset - min(from.Offset, ahead.end.Offset)))
 	s.r.cfg.Logger.Debug("looked ahead in the binary log for changes of definitions",
 		"from_file", from.File, "from_offset", from.Offset, "file", ahead.end.File, "offset", ahead.end.Offset)
 	return nil
 }
 
+// newLookout makes a lookout that goes on where the log was looked through to.
+func newLookout(s *stream, ahead *lookahead, packets *source.Packets) *lookout {
+	c := &lookout{s: s, ahead: ahead}
+	r := New(Config{Source: s.r.cfg.Source, Handler: c, Selected: func(string, string) bool { return false }})
+	r.silence = s.r.silence
+	c.read = newStream(r, &progress{server: s.progress.server, boundary: ahead.end}, newTables(r.cfg.Selected), packets)
+	c.read.statement = c.statement
+	return c
+}
+
 func (c *lookout) run(ctx context.Context, to source.Position) error {
 	c.read.packets.SetTimeout(searchTimeout)
 	for c.ahead.end.Before(to) {
+		before := c.read.cursor
 		err := c.read.next(ctx, func() { c.read.packets.SetTimeout(c.read.r.silence) })
 		switch {
 		case errors.Is(err, errEnded):
@@ -71,11 +77,19 @@ func (c *lookout) run(ctx context.Context, to source.Position) error {
 		case err != nil && !harmless(err):
 			return err
 		}
-		if c.read.skipTo == 0 || c.read.cursor.end >= c.read.skipTo {
-			c.ahead.end = source.Position{File: c.read.cursor.file, Offset: c.read.cursor.end}
+		if now := c.read.cursor; now.file == before.file && now.end > before.end {
+			c.s.r.metrics.ahead.Add(float64(now.end - before.end))
 		}
+		c.looked()
 	}
 	return nil
+}
+
+// looked notes how far the log was looked through.
+func (c *lookout) looked() {
+	if c.read.skipTo == 0 || c.read.cursor.end >= c.read.skipTo {
+		c.ahead.end = source.Position{File: c.read.cursor.file, Offset: c.read.cursor.end}
+	}
 }
 
 // harmless tells what a reader of rows must not pass over, but one of other things may.

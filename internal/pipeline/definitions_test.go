@@ -38,7 +38,7 @@ func knownVersions(t *testing.T) []binlog.Version {
 			id,
 			column(t, "enum('stalls','circle')", func(c *schema.Column) { c.Name, c.Charset, c.Collation = "area", "utf8mb4", "utf8mb4_0900_ai_ci" }),
 			column(t, "decimal(10,2)", func(c *schema.Column) { c.Name, c.Nullable = "price", true }),
-			column(t, "varchar(40)", func(c *schema.Column) { c.Name, c.Charset, c.Collation = "note", "latin1", "latin1_swedish_ci" }),
+			column(t, "varchar(40) /*M!100301 COMPRESSED*/", func(c *schema.Column) { c.Name, c.Charset, c.Collation = "note", "latin1", "latin1_swedish_ci" }),
 			column(t, "datetime(3)", func(c *schema.Column) { c.Name, c.Invisible = "seen", true }),
 			column(t, "int", func(c *schema.Column) { c.Name, c.Generated = "rounded", true }),
 			column(t, "int", func(c *schema.Column) { c.Name, c.Generated, c.Unlogged = "shown", true, true }),
