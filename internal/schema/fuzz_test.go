@@ -16,6 +16,9 @@ var fuzzColumns = []imageType{
 	{"char(3)", 254, 0xfe0c}, {"varchar(3)", 15, 12}, {"varchar(300)", 15, 1200}, {"tinytext", 252, 1}, {"mediumtext", 252, 3},
 	{"binary(3)", 254, 0xfe03}, {"varbinary(3)", 15, 3}, {"blob", 252, 2}, {"longblob", 252, 4}, {"geometry", 255, 4},
 	{"enum('a','b')", 254, 0xf701}, {"set('a','b','c','d','e','f','g','h','i')", 254, 0xf802}, {"json", 245, 4},
+	{"vector(3)", 242, 4}, {"vector(3)", 15, 12}, {"uuid", 254, 0xfe10}, {"inet4", 254, 0xfe04}, {"inet6", 254, 0xfe10},
+	{"varchar(20) /*M!100301 COMPRESSED*/", 141, 81}, {"varbinary(300) /*M!100301 COMPRESSED*/", 141, 301},
+	{"tinytext /*M!100301 COMPRESSED*/", 140, 1}, {"blob /*M!100301 COMPRESSED*/", 140, 2}, {"longblob /*M!100301 COMPRESSED*/", 140, 4},
 }
 
 // FuzzImage splits any bytes with a layout that the first byte chooses and renders what comes out: nothing panics,
@@ -26,6 +29,9 @@ func FuzzImage(f *testing.F) {
 	f.Add(byte(0), slices.Concat(make([]byte, len(present)), make([]byte, 200)))
 	f.Add(byte(1), []byte("\x00\x80"))
 	f.Add(byte(33), []byte("\x00\x0d\x00\x00\x00\x02\x02\x00\x0c\x00\x05\x01\x00\x05\x02\x00"))
+	f.Add(byte(41), []byte("\x00\x0f\x00\x8a\x01\xf4\x2b\x49\xad\x28\x51\x28\x19\x25\x46\x12\x01\x00"))
+	f.Add(byte(40), []byte("\x00\x08\x00\x89\xc8\xab\xac\x1c\x1e\x00\x00"))
+	f.Add(byte(36), []byte("\x00\x03\x20\x01\x0d"))
 	f.Fuzz(func(t *testing.T, which byte, image []byte) {
 		layout, bitmap := all, present
 		if i := int(which); i > 0 && i <= len(fuzzColumns) {

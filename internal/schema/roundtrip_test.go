@@ -79,6 +79,27 @@ func TestTableMapAlone(t *testing.T) {
 	}
 }
 
+// TestInet6Words has every pattern of zero words in an address, with words in the others that decide how it is written.
+func TestInet6Words(t *testing.T) {
+	c := columnCase{definition: "INET6", only: onMariaDB}
+	for pattern := range 1 << 8 {
+		for _, word := range []string{"ffff", "1", "a00"} {
+			words := make([]string, 8)
+			for i := range words {
+				if words[i] = "0"; pattern>>i&1 == 1 {
+					words[i] = word
+				}
+			}
+			c.values = append(c.values, "'"+strings.Join(words, ":")+"'")
+		}
+	}
+	for _, s := range everyServer(t)[1:] {
+		if got := throughBoth(t, s, []columnCase{c}); len(got) != len(c.values) {
+			t.Errorf("%s: %d values", s.Program.Version, len(got))
+		}
+	}
+}
+
 // everyServer is a server of each kind, the one with the most types first.
 func everyServer(t *testing.T) []*testservers.MySQLServer {
 	t.Helper()
