@@ -197,8 +197,11 @@ func TestTLSModesAgainstServerWithTLS(t *testing.T) {
 
 func TestTLSModesAgainstServerWithoutTLS(t *testing.T) {
 	each(t, func(t *testing.T, s *testservers.MySQLServer, f Flavor) {
-		if f == MySQL {
+		switch {
+		case f == MySQL:
 			s = testservers.MySQL(t, testservers.Flags("--tls-version="))
+		case s == testservers.SharedMariaDBNew(t): // it has a certificate of its own
+			s = testservers.MariaDBNew(t, testservers.Flags("--skip-ssl"))
 		}
 		c := rootConfig(s)
 		c.TLS = TLSPreferred
