@@ -192,9 +192,12 @@ func (s *stream) unlogged(ctx context.Context, e *event, tables []effect) error 
 		if !tab.selected || tab.failed {
 			continue
 		}
+		hint := "set binlog_format=ROW on the server and in every session; "
+		if s.decoder != nil && s.decoder.mariaDB {
+			hint += "if the table has WITH SYSTEM VERSIONING by transactions, which is always logged so, make its row start and end TIMESTAMP(6); "
+		}
 		err := s.tableFailed(ctx, tab, &TableError{
-			Schema: t.schema, Name: t.name, Place: s.place(e, e.start), Err: ErrNotRowFormat,
-			Hint: "set binlog_format=ROW on the server and in every session, " + reload(t.schema, t.name),
+			Schema: t.schema, Name: t.name, Place: s.place(e, e.start), Err: ErrNotRowFormat, Hint: hint + reload(t.schema, t.name),
 		})
 		if err != nil {
 			return err

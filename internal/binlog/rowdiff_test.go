@@ -34,8 +34,8 @@ func anyBytes(n int) func(*rand.Rand) []byte {
 	}
 }
 
-// counted puts a length of so many bytes in front of text.
-func counted(prefix, most int) func(*rand.Rand) []byte {
+// lengthed puts a length of so many bytes in front of text.
+func lengthed(prefix, most int) func(*rand.Rand) []byte {
 	return func(r *rand.Rand) []byte {
 		var text []byte
 		for n := r.IntN(most); len(text) < n; {
@@ -104,11 +104,11 @@ var diffColumns = []diffColumn{
 	{"timestamp", 17, []byte{0}, anyBytes(4)}, {"timestamp(2)", 17, []byte{2}, fractioned(anyBytes(4), 2)}, {"timestamp(6)", 17, []byte{6}, fractioned(anyBytes(4), 6)},
 	{"time", 19, []byte{0}, timeBytes(0)}, {"time(2)", 19, []byte{2}, timeBytes(2)}, {"time(4)", 19, []byte{4}, timeBytes(4)}, {"time(6)", 19, []byte{6}, timeBytes(6)},
 	{"year", 13, nil, anyBytes(1)},
-	{"char(5)", 254, []byte{254, 20}, counted(1, 20)}, {"char(100)", 254, []byte{0xee, 0x90}, counted(2, 400)},
-	{"varchar(63)", 15, []byte{252, 0}, counted(1, 252)}, {"varchar(64)", 15, []byte{0, 1}, counted(2, 256)},
-	{"tinytext", 252, []byte{1}, counted(1, 255)}, {"text", 252, []byte{2}, counted(2, 300)}, {"mediumtext", 252, []byte{3}, counted(3, 300)}, {"longtext", 252, []byte{4}, counted(4, 300)},
-	{"binary(8)", 254, []byte{254, 8}, counted(1, 8)}, {"varbinary(300)", 15, []byte{0x2c, 1}, counted(2, 300)}, {"blob", 252, []byte{2}, counted(2, 300)}, {"geometry", 255, []byte{4}, counted(4, 60)},
-	{"vector(3)", 242, []byte{4}, counted(4, 12)},
+	{"char(5)", 254, []byte{254, 20}, lengthed(1, 20)}, {"char(100)", 254, []byte{0xee, 0x90}, lengthed(2, 400)},
+	{"varchar(63)", 15, []byte{252, 0}, lengthed(1, 252)}, {"varchar(64)", 15, []byte{0, 1}, lengthed(2, 256)},
+	{"tinytext", 252, []byte{1}, lengthed(1, 255)}, {"text", 252, []byte{2}, lengthed(2, 300)}, {"mediumtext", 252, []byte{3}, lengthed(3, 300)}, {"longtext", 252, []byte{4}, lengthed(4, 300)},
+	{"binary(8)", 254, []byte{254, 8}, lengthed(1, 8)}, {"varbinary(300)", 15, []byte{0x2c, 1}, lengthed(2, 300)}, {"blob", 252, []byte{2}, lengthed(2, 300)}, {"geometry", 255, []byte{4}, lengthed(4, 60)},
+	{"vector(3)", 242, []byte{4}, lengthed(4, 12)},
 	{"enum('a','b','c')", 254, []byte{247, 1}, func(r *rand.Rand) []byte { return []byte{byte(r.IntN(4))} }},
 	{"set('a','b','c')", 254, []byte{248, 1}, func(r *rand.Rand) []byte { return []byte{byte(r.IntN(8))} }},
 }

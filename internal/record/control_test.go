@@ -18,7 +18,8 @@ func zoo() *schema.Table {
 		{Name: "char", Type: schema.Char, Length: 3, Collation: "utf8mb4_bin"}, {Name: "varchar", Type: schema.VarChar, Length: 30, Collation: "utf8mb4_bin"},
 		{Name: "text", Type: schema.Text, Length: 65535, Collation: "utf8mb4_bin"}, {Name: "binary", Type: schema.Binary, Length: 16}, {Name: "varbinary", Type: schema.VarBinary, Length: 20},
 		{Name: "blob", Type: schema.Blob, Length: 65535}, {Name: "enum", Type: schema.Enum, Labels: []string{"a", "bbb", "éé"}}, {Name: "set", Type: schema.Set, Labels: []string{"a", "bbb", "éé"}},
-		{Name: "json", Type: schema.JSON}, {Name: "geometry", Type: schema.Geometry},
+		{Name: "json", Type: schema.JSON}, {Name: "geometry", Type: schema.Geometry}, {Name: "vector", Type: schema.Vector, Length: 3},
+		{Name: "generated", Type: schema.Int, Unlogged: true}, {Name: "uuid", Type: schema.UUID}, {Name: "inet4", Type: schema.Inet4}, {Name: "inet6", Type: schema.Inet6},
 	}}
 	for i := range t.Columns {
 		t.Columns[i].Nullable = i > 0

@@ -54,12 +54,18 @@ func describe(c *schema.Column) dmsType {
 		return dmsType{"STRING", allLabels(c.Labels)}
 	case schema.Binary, schema.VarBinary:
 		return dmsType{"BYTES", uint64(c.Length)}
+	case schema.UUID:
+		return dmsType{"STRING", 36}
+	case schema.Inet4:
+		return dmsType{"STRING", 15}
+	case schema.Inet6:
+		return dmsType{"STRING", 39}
 	case schema.Vector:
 		return dmsType{"BYTES", 4 * uint64(c.Length)}
 	case schema.Blob, schema.Geometry:
 		return dmsType{name: "BYTES"}
 	}
-	return dmsType{name: "STRING"} // TEXT, JSON, TIME, and MariaDB's UUID, INET4 and INET6
+	return dmsType{name: "STRING"} // TEXT, JSON, TIME
 }
 
 func longestLabel(labels []string) uint64 {

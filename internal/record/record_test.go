@@ -409,3 +409,28 @@ func BenchmarkParseMark(b *testing.B) {
 		}
 	}
 }
+
+// TestUnloggedColumns: a column that the log does not always have is in no record, whatever a row holds.
+func TestUnloggedColumns(t *testing.T) {
+	table := &schema.Table{Schema: "s", Name: "t", Columns: []schema.Column{
+		{Name: "g", Type: schema.Int, Unlogged: true}, {Name: "id", Type: schema.Int}, {Name: "h", Type: schema.Int, Unlogged: true},
+	}}
+	p := plan(t, table, func(o *Options) {
+		o.IncludeNullAndEmpty = true
+		o.BeforeImage = BeforeImage{Enabled: true, ColumnFilter: FilterAll}
+	})
+	with, without := [][]byte{[]byte("1"), []byte("2"), []byte("3")}, [][]byte{nil, []byte("2"), nil}
+	a, b := appendRecord(t, p, Update, with, with, stamp()), appendRecord(t, p, Update, without, without, stamp())
+	if !bytes.Equal(a, b) || !bytes.HasPrefix(a, []byte(`{"data":{"id":2},"before-image":{"id":2},`)) {
+		t.Errorf("got\n%s and\n%s", a, b)
+	}
+	x, err := p.AppendRowKey(nil, with)
+	if y, err2 := p.AppendRowKey(nil, without); err != nil || err2 != nil || !bytes.Equal(x, y) {
+		t.Errorf("row keys %s and %s, %v, %v", x, y, err, err2)
+	}
+	o := DefaultOptions("TASK")
+	o.PartitionKeyType, o.PartitionKeyName = KeyAttributeName, "g"
+	if _, err := NewPlan(table, jsonCodec{}, o); err == nil {
+		t.Error("the partition key can be taken from it")
+	}
+}

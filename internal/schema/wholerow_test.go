@@ -427,5 +427,12 @@ func TestSystemVersioning(t *testing.T) {
 		if !errors.Is(err, source.ErrVersionedByTransaction) || !source.Refused(err) {
 			t.Errorf("%s: versions by transaction: %v", s.Program.Version, err)
 		}
+		from := endOfLog(t, s)
+		s.MustExec(t, "INSERT INTO "+db+".by_transaction (id) VALUES (1)", "UPDATE "+db+".by_transaction SET id = 2")
+		p := &replay{t: t, wanted: tablesOf(db, []string{"by_transaction"})}
+		err = binlog.New(binlog.Config{Source: serverConfig(s), ServerID: 4712, Handler: p, Selected: p.selects}).Run(t.Context(), from)
+		if tableError, ok := errors.AsType[*binlog.TableError](err); !ok || tableError.Name != "by_transaction" || !strings.Contains(err.Error(), "make its row start and end TIMESTAMP(6)") {
+			t.Errorf("%s: rows with versions by transaction: %v", s.Program.Version, err)
+		}
 	}
 }
