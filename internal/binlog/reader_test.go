@@ -313,6 +313,11 @@ var common = map[string]func(t *testing.T, s *testservers.MySQLServer){
 	"large row":          testLargeRow,
 	"back-pressure":      testBackPressure,
 	"account trouble":    testAccountTrouble,
+	"oddities":           testOddities,
+	"load data":          testLoadData,
+	"mixed savepoint":    testMixedSavepoint,
+	"not logged":         testNotLogged,
+	"group commit":       testGroupCommit,
 }
 
 func runCommon(t *testing.T, s *testservers.MySQLServer) {
