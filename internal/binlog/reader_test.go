@@ -315,6 +315,8 @@ var common = map[string]func(t *testing.T, s *testservers.MySQLServer){
 	"account trouble":    testAccountTrouble,
 	"oddities":           testOddities,
 	"load data":          testLoadData,
+	"checksums":          testChecksums,
+	"incident":           testIncident,
 	"mixed savepoint":    testMixedSavepoint,
 	"not logged":         testNotLogged,
 	"group commit":       testGroupCommit,

@@ -44,7 +44,7 @@ var handledTypes = map[replication.EventType]error{
 	replication.XID_EVENT:                               nil, // needs no body: it commits
 }
 
-// Every type of event that there is or may ever be is handled, passed over for a reason, or refused by name, and counted.
+// Every type of event that there is or may ever be is handled, passed over for a reason, or refused by name, and eventsCounted.
 func TestEveryType(t *testing.T) {
 	handled, passed, refused := 0, 0, 0
 	for k := range 256 {
@@ -59,12 +59,12 @@ func TestEveryType(t *testing.T) {
 			if err := play(s, sc.events); err != nil {
 				t.Fatal(err)
 			}
-			before, lines := counted(t, registry, kind), len(rec.lines)
+			before, lines := eventsCounted(t, registry, kind), len(rec.lines)
 			sc = &script{at: sc.at}
 			err := play(s, sc.add(kind, flags).events)
 
-			if n := counted(t, registry, kind) - before; n != 1 {
-				t.Errorf("%s was counted %v times", eventName(kind), n)
+			if n := eventsCounted(t, registry, kind) - before; n != 1 {
+				t.Errorf("%s was eventsCounted %v times", eventName(kind), n)
 			}
 			want, known := handledTypes[kind]
 			reason := passedOver[k]
@@ -118,14 +118,14 @@ func TestEveryTypeInPayload(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", eventName(kind), err, want)
 		}
-		if n := counted(t, registry, kind); n == 0 {
-			t.Errorf("%s was not counted", eventName(kind))
+		if n := eventsCounted(t, registry, kind); n == 0 {
+			t.Errorf("%s was not eventsCounted", eventName(kind))
 		}
 	}
 }
 
-// counted is how often the metric says that a type came.
-func counted(t *testing.T, registry *prometheus.Registry, kind replication.EventType) float64 {
+// eventsCounted is how often the metric says that a type came.
+func eventsCounted(t *testing.T, registry *prometheus.Registry, kind replication.EventType) float64 {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {

@@ -39,6 +39,7 @@ type Options struct {
 	ServerID uint32   // default 1
 	NoGTID   bool     // MySQL: gtid_mode=OFF
 	Unpacked bool     // the server that scripts/install-test-servers unpacked, rather than the system's
+	Keyring  bool     // MySQL: with a keyring, which encryption needs
 	Flags    []string // added behind ours, so they win, e.g. "--binlog-row-image=MINIMAL"
 
 	// Template keeps an initialised data directory in the cache and copies it, which is faster from the second
@@ -87,6 +88,13 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 		if err := fillDataDir(ctx, program, s.DataDir(), o.Template); err != nil {
 			return nil, err
 		}
+	}
+	if o.Keyring {
+		var flags []string
+		if s.Program, flags, err = program.withKeyring(filepath.Join(dir, "keyring")); err != nil {
+			return nil, err
+		}
+		s.opts.Flags = append(flags, s.opts.Flags...)
 	}
 	if err := s.startSomewhere(ctx); err != nil {
 		return nil, err

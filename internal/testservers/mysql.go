@@ -22,6 +22,9 @@ func NoGTID() Option { return func(o *dbserver.Options) { o.NoGTID = true } }
 // ServerID sets the server id, which is 1 otherwise.
 func ServerID(id uint32) Option { return func(o *dbserver.Options) { o.ServerID = id } }
 
+// Keyring gives a MySQL server a keyring, so that it can encrypt.
+func Keyring() Option { return func(o *dbserver.Options) { o.Keyring = true } }
+
 // Flags adds server flags, such as "--binlog-row-image=MINIMAL", that win over the defaults.
 func Flags(flags ...string) Option {
 	return func(o *dbserver.Options) { o.Flags = append(o.Flags, flags...) }
