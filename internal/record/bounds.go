@@ -36,10 +36,8 @@ func shrinks(charset string) int {
 	switch charset {
 	case "utf8mb4", "utf8mb3", "utf8", "latin1", "ascii":
 		return 1
-	case "utf32":
-		return 4
 	}
-	return 2 // two bytes for an ASCII character, or three or four for one that takes two
+	return 4 // no character of any set has more bytes
 }
 
 // Bounds tells the size of a record before it is built, from the lengths of its long values alone: it has least bytes or
