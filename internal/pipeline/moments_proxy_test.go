@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -20,6 +21,7 @@ type mysqlProxy struct {
 	delay    time.Duration           // at most; for about a quarter of the statements
 	dump     time.Duration           // how late the binlog begins to come
 	rewrite  func(sql []byte) []byte // nil: none
+	drop     func(sql []byte) bool   // nil: none; true breaks the connection
 	changed  atomic.Int64            // statements that rewrite changed
 
 	wg    sync.WaitGroup
@@ -115,6 +117,9 @@ func (p *mysqlProxy) forward(to io.Writer, from io.Reader) error {
 		}
 		if head[3] == 0 && size > 0 && body[0] == comQuery {
 			time.Sleep(p.pause()) // the delay of a network
+			if p.drop != nil && p.drop(body[1:]) {
+				return errors.New("dropped")
+			}
 			if p.rewrite != nil {
 				if sql := p.rewrite(body[1:]); !bytes.Equal(sql, body[1:]) {
 					p.changed.Add(1)

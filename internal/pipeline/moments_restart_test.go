@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +54,44 @@ func TestARestartBeforeTheFirstBoundaryLoadsNothingStale(t *testing.T) {
 	if after := got[slices.Index(got, "2"):]; slices.Contains(after, "1") {
 		t.Errorf("the stream's records of the row have versions %v: readers drop the second 2, so an older row wins", got)
 	}
+}
+
+// TestEveryQuestionMayLoseItsConnection breaks the connection under everything that the start and the full load ask the
+// source, once each.
+func TestEveryQuestionMayLoseItsConnection(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testservers.MySQLServer) {
+		r := rand.New(rand.NewPCG(1, 1))
+		store, err := checkpoint.OpenFile(t.TempDir())
+		must(t, err)
+		s := &schedule{
+			t: t, db: db, r: r, schema: db.Database(t), stream: newStream(r), store: store, saved: make(chan struct{}, 1),
+			proxy: newMySQLProxy(t, db.Addr(), r), stopWriters: func() {}, tables: []*randomTable{{}},
+		}
+		db.MustExec(t, "CREATE TABLE `"+s.schema+"`.ticket (id INT PRIMARY KEY, version INT)", "INSERT INTO `"+s.schema+"`.ticket VALUES (1, 1)")
+		var mu sync.Mutex
+		seen := map[string]bool{}
+		s.proxy.drop = func(sql []byte) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			kind := string(sql[:min(len(sql), 80)]) // GTIDs and positions differ behind that
+			if strings.HasPrefix(kind, "SET ") {
+				return false // of a connection's beginning
+			}
+			first := !seen[kind]
+			seen[kind] = true
+			return first
+		}
+		s.proxy.start()
+		defer s.proxy.stop()
+		must(t, s.live(false))
+		must(t, s.live(true))
+		if got := s.versions1(t); !slices.Contains(got, "1") {
+			t.Errorf("the row was not loaded: %v", got)
+		}
+		if len(seen) < 8 {
+			t.Errorf("only %d questions were asked: %v", len(seen), seen)
+		}
+	})
 }
 
 // versions1 is the versions of row 1 in the stream, in order.

@@ -30,10 +30,40 @@ func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, err
 		if attempt == 0 {
 			r.cfg.Log.Warn("the source cannot be reached; trying again until it can", "error", err)
 		}
-		if err := sleep(ctx, min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)); err != nil {
+		if err := sleep(ctx, pauseAfter(attempt)); err != nil {
 			return nil, server, err
 		}
 	}
+}
+
+// start prepares a session, anew for as long as the connection breaks in the middle of it.
+func (r *Replicate) start(ctx context.Context) (s *session, err error) {
+	err = r.persist(ctx, "start", func() error {
+		s, err = r.prepare(ctx)
+		return err
+	})
+	return s, err
+}
+
+// persist does something over a connection of its own until no connection breaks under it.
+func (r *Replicate) persist(ctx context.Context, what string, step func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := step()
+		if err == nil || ctx.Err() != nil || !source.Lost(err) {
+			return err
+		}
+		if attempt == 0 {
+			r.cfg.Log.Warn("lost the source; trying again", "step", what, "error", err)
+		}
+		if err := sleep(ctx, pauseAfter(attempt)); err != nil {
+			return err
+		}
+	}
+}
+
+// pauseAfter is how long to wait after a failed attempt.
+func pauseAfter(attempt int) time.Duration {
+	return min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)
 }
 
 func (r *Replicate) connect(ctx context.Context) (*client.Conn, source.Server, error) {

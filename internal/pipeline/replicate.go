@@ -106,7 +106,7 @@ func (r *Replicate) Run(ctx context.Context) error {
 }
 
 func (r *Replicate) run(ctx context.Context) error {
-	s, err := r.prepare(ctx)
+	s, err := r.start(ctx)
 	if err != nil || s == nil {
 		return err
 	}
@@ -454,13 +454,17 @@ func (r *Replicate) loader(s *session) *snapshot.Loader {
 }
 
 // binlogEnd is where the binlog ends now.
-func (r *Replicate) binlogEnd(ctx context.Context, server source.Server) (source.Position, error) {
-	conn, _, err := r.reach(ctx)
-	if err != nil {
-		return source.Position{}, err
-	}
-	defer source.Close(conn)
-	return source.CurrentPosition(ctx, conn, server)
+func (r *Replicate) binlogEnd(ctx context.Context, server source.Server) (end source.Position, err error) {
+	err = r.persist(ctx, "find the end of the binary log", func() error {
+		conn, _, err := r.reach(ctx)
+		if err != nil {
+			return err
+		}
+		defer source.Close(conn)
+		end, err = source.CurrentPosition(ctx, conn, server)
+		return err
+	})
+	return end, err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

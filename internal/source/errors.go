@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -147,4 +148,20 @@ func Refused(err error) bool {
 		return true
 	}
 	return false
+}
+
+// Lost reports whether the connection broke in the middle of a step, or the server ended it: over a new one the same step
+// may succeed.
+func Lost(err error) bool {
+	if my, ok := errors.AsType[*mysql.MyError](err); ok {
+		switch my.Code {
+		case mysql.ER_SERVER_SHUTDOWN, 1927, 3169, 4031: // the connection was killed (MariaDB, MySQL), or waited too long for us
+			return true
+		}
+		return false
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, mysql.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
