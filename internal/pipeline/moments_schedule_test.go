@@ -57,6 +57,7 @@ type schedule struct {
 	schema  string
 	tables  []*randomTable
 	gap     time.Duration // that a commit stays invisible after it was sent to replicas (MySQL)
+	cuts    bool          // all connections to the source are cut now and then
 	trouble float64       // how often a request to the stream fails somehow
 	from    mysql.Position
 	stream  *stream
@@ -103,6 +104,7 @@ func newSchedule(t *testing.T, db *testservers.MySQLServer, seed uint64, f flaw)
 	s := &schedule{t: t, db: db, r: r, flaw: f, schema: db.Database(t), store: store, saved: make(chan struct{}, 1), stream: newStream(r)}
 	s.gap = []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 15 * time.Millisecond}[r.IntN(4)]
 	s.trouble = []float64{0, 0.02, 0.1}[r.IntN(3)]
+	s.cuts = r.IntN(2) == 0
 	s.tables = randomTables(r, db.Program.Flavor)
 	s.proxy = newMySQLProxy(t, db.Addr(), r)
 	s.proxy.delay = []time.Duration{0, 2 * time.Millisecond, 8 * time.Millisecond}[r.IntN(3)]
@@ -179,7 +181,10 @@ func (s *schedule) write(ctx context.Context, r *rand.Rand) error {
 		if err := s.commit(conn, transaction(r, s.tables, &s.versions)); err != nil {
 			return err
 		}
-		if limit > 0 {
+		switch {
+		case s.commits.Load() > 1500: // a stream that is slower than the writers would never end
+			pause(ctx, 25*time.Millisecond)
+		case limit > 0:
 			pause(ctx, rand.N(limit))
 		}
 	}
@@ -236,6 +241,16 @@ func (s *schedule) live(last bool) error {
 			l.puts = 1 + s.r.IntN(80)
 		}
 		l.saves = 1 + s.r.IntN(60)
+	}
+	var cut sync.WaitGroup
+	defer cut.Wait()
+	if s.cuts && s.r.IntN(3) == 0 {
+		s.figures.cuts++
+		after := time.Duration(s.r.IntN(300)) * time.Millisecond
+		cut.Go(func() {
+			pause(ctx, after)
+			s.proxy.cut()
+		})
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- pipeline.NewReplicate(cfg).Run(ctx) }()
@@ -344,7 +359,7 @@ func (s *schedule) check() (figures, []string) {
 		}
 	}
 	f := c.figures
-	f.schedules, f.kills, f.commits = 1, s.figures.kills, int(s.commits.Load())
+	f.schedules, f.kills, f.cuts, f.commits = 1, s.figures.kills, s.figures.cuts, int(s.commits.Load())
 	f.refused, f.lost = s.stream.refused, s.stream.lost
 	return f, c.faults
 }

@@ -84,10 +84,14 @@ func mustFail(t *testing.T, db *testservers.MySQLServer, f flaw, reached func(*s
 
 // TestWithoutTheVisibilityWaitTheTestFails takes the wait for visibility out of the full load.
 func TestWithoutTheVisibilityWaitTheTestFails(t *testing.T) {
-	mustFail(t, testservers.MySQL(t), noWait, func(s *schedule) bool { return s.proxy.changed.Load() > 0 })
+	eachServer(t, func(t *testing.T, db *testservers.MySQLServer) {
+		mustFail(t, db, noWait, func(s *schedule) bool { return s.proxy.changed.Load() > 0 })
+	})
 }
 
 // TestWithoutTheNotesTheTestFails lets every row of a chunk through, whatever happened to it meanwhile.
 func TestWithoutTheNotesTheTestFails(t *testing.T) {
-	mustFail(t, testservers.MySQL(t), noNotes, func(s *schedule) bool { return true })
+	eachServer(t, func(t *testing.T, db *testservers.MySQLServer) {
+		mustFail(t, db, noNotes, func(*schedule) bool { return true })
+	})
 }
