@@ -25,7 +25,7 @@ func (h Head) Time() time.Time { return time.Unix(h.Began, 0).UTC() }
 
 // glance opens a dump from the start of a file that ends at the present end of the log. It takes no server id, so that
 // the server neither lists it as a replica nor ends another dump for it.
-func glance(ctx context.Context, cfg source.Config, server source.Server, file string) (p *source.Packets, done func(), err error) {
+func glance(ctx context.Context, cfg source.Config, server source.Server, file string) (_ *source.Packets, done func(), err error) {
 	conn, err := source.Connect(ctx, cfg)
 	if err != nil {
 		return nil, nil, err
@@ -33,10 +33,10 @@ func glance(ctx context.Context, cfg source.Config, server source.Server, file s
 	var once sync.Once
 	closeConn := func() { once.Do(func() { conn.Conn.Conn.Close() }) }
 	stop := context.AfterFunc(ctx, closeConn)
-	done = func() { stop(); closeConn() }
+	end := func() { stop(); closeConn() }
 	defer func() {
 		if err != nil {
-			done()
+			end()
 		}
 	}()
 	statements := []string{"SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'"}
@@ -48,11 +48,12 @@ func glance(ctx context.Context, cfg source.Config, server source.Server, file s
 			return nil, nil, err
 		}
 	}
-	if p, err = glanceAt(conn, server, file); err != nil {
+	p, err := glanceAt(conn, server, file)
+	if err != nil {
 		return nil, nil, err
 	}
 	p.SetTimeout(searchTimeout)
-	return p, done, nil
+	return p, end, nil
 }
 
 func glanceAt(conn *client.Conn, server source.Server, file string) (*source.Packets, error) {
