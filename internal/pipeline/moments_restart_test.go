@@ -99,12 +99,10 @@ func (s *schedule) versions1(t *testing.T) (out []string) {
 	t.Helper()
 	s.stream.mu.Lock()
 	defer s.stream.mu.Unlock()
-	for _, shard := range s.stream.shards {
-		for _, rec := range shard {
-			if l, ok := parseLine(t, rec.data); ok {
-				v, _ := jsonNumber(l.data["version"])
-				out = append(out, v)
-			}
+	for _, rec := range s.stream.log {
+		if l, ok := parseLine(t, rec.data); ok {
+			v, _ := jsonNumber(l.data["version"])
+			out = append(out, v)
 		}
 	}
 	return out

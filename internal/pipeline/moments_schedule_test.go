@@ -223,6 +223,11 @@ func (s *schedule) config(l *life) pipeline.ReplicateConfig {
 		Store: lifeStore{s.store, l}, SaveEvery: time.Duration(4+s.r.IntN(20)) * time.Millisecond, Grace: time.Minute,
 		Parallel: 1 + s.r.IntN(4), ChunkBytes: 1 << (4 + s.r.IntN(10)), Log: quiet, Registerer: prometheus.NewRegistry(),
 	}
+	for _, t := range s.tables {
+		if t.keyless() { // without the old row an update could not be replayed
+			cfg.Records.BeforeImage = record.BeforeImage{Enabled: true, ColumnFilter: record.FilterAll}
+		}
+	}
 	if s.flaw == noNotes {
 		pipeline.IgnoreNotes(&cfg)
 	}
@@ -346,16 +351,15 @@ func (s *schedule) run() (figures, []string) {
 
 func (s *schedule) check() (figures, []string) {
 	tr := readTruth(s.t, s.db, s.schema, s.tables, s.from, binlogEnd(s.t, s.db))
-	c := newChecker(s.t, tr, s.tables, s.stream.shards, flavorOf(s.db))
+	c := newChecker(s.t, tr, s.tables, s.stream.log, flavorOf(s.db))
 	for _, m := range s.moments {
 		c.moment(m)
 	}
 	if len(c.faults) == 0 {
-		for i, shard := range c.shards {
-			c.readTo(i, len(shard))
-		}
+		c.readTo(len(c.log))
 		for _, t := range s.tables {
-			c.end(t, selected(s.t, s.db, s.schema, t))
+			rows, n := selected(s.t, s.db, s.schema, t)
+			c.end(t, rows, n)
 		}
 	}
 	f := c.figures
@@ -367,7 +371,7 @@ func (s *schedule) check() (figures, []string) {
 // describe says what the schedule was about, for whoever has to find a fault.
 func (s *schedule) describe() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "schema %s, gap %v, trouble %v, delay %v, %d shards\n", s.schema, s.gap, s.trouble, s.proxy.delay, len(s.stream.shards))
+	fmt.Fprintf(&b, "schema %s, gap %v, trouble %v, delay %v, %d shards\n", s.schema, s.gap, s.trouble, s.proxy.delay, 1<<s.stream.bits)
 	for _, t := range s.tables {
 		b.WriteString(t.create + "\n")
 	}

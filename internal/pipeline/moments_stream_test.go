@@ -21,13 +21,13 @@ import (
 
 var errKilled = errors.New("this process is dead")
 
-// stream is Kinesis as far as the test needs it: shards of equal width, whose records are kept in order together with
-// the moment at which their storage was acknowledged.
+// stream is Kinesis as far as the test needs it: shards of equal width, whose records are kept in the order of their
+// storage together with the moment at which that was acknowledged.
 type stream struct {
 	bits int // there are 2^bits shards
 
 	mu      sync.Mutex // covers everything below
-	shards  [][]stored
+	log     []stored
 	clock   int64 // counts acknowledged requests and saved checkpoints
 	late    func()
 	lateFor int // requests until late is called
@@ -37,13 +37,14 @@ type stream struct {
 
 // stored is a record in a shard. acked is 0 for one whose answer never arrived.
 type stored struct {
+	shard uint64
 	data  string
 	acked int64
 }
 
 func newStream(r *rand.Rand) *stream {
 	bits := r.IntN(3)
-	return &stream{bits: bits, shards: make([][]stored, 1<<bits)}
+	return &stream{bits: bits}
 }
 
 // shardOf is where Kinesis puts an entry.
@@ -75,15 +76,15 @@ func (s *stream) put(in []types.PutRecordsRequestEntry, wanted func(int) bool, a
 			continue
 		}
 		shard := s.shardOf(&in[i])
-		rec := stored{data: string(in[i].Data)}
+		rec := stored{shard: shard, data: string(in[i].Data)}
 		if answered {
 			rec.acked = s.clock
 		} else {
 			s.lost++
 		}
-		s.shards[shard] = append(s.shards[shard], rec)
+		s.log = append(s.log, rec)
 		out.Records = append(out.Records, types.PutRecordsResultEntry{
-			ShardId: aws.String(shardID(shard)), SequenceNumber: aws.String(strconv.Itoa(len(s.shards[shard]))),
+			ShardId: aws.String(shardID(shard)), SequenceNumber: aws.String(strconv.Itoa(len(s.log))),
 		})
 	}
 	return out
@@ -111,15 +112,12 @@ func (s *stream) arrive() {
 	f()
 }
 
-// mark is how much every shard holds now, and the clock.
-func (s *stream) mark() (lengths []int, clock int64) {
+// mark is how much is stored now, and the clock.
+func (s *stream) mark() (length int, clock int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clock++
-	for _, shard := range s.shards {
-		lengths = append(lengths, len(shard))
-	}
-	return lengths, s.clock
+	return len(s.log), s.clock
 }
 
 // life is one process: the stream and the store as it sees them, until it is killed. After that nothing of it arrives
@@ -241,7 +239,7 @@ func cloneEntries(in []types.PutRecordsRequestEntry) []types.PutRecordsRequestEn
 func (l *life) ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
 	out := &kinesis.ListShardsOutput{}
 	width := new(big.Int).Lsh(big.NewInt(1), uint(128-l.s.stream.bits))
-	for i := range l.s.stream.shards {
+	for i := range 1 << l.s.stream.bits {
 		from := new(big.Int).Mul(width, big.NewInt(int64(i)))
 		to := new(big.Int).Sub(new(big.Int).Add(from, width), big.NewInt(1))
 		out.Shards = append(out.Shards, types.Shard{
@@ -280,12 +278,12 @@ func (s lifeStore) Save(ctx context.Context, name string, doc []byte, rev checkp
 			return checkpoint.None, errKilled
 		}
 	}
-	lengths, clock := l.s.stream.mark()
+	length, clock := l.s.stream.mark()
 	rev, err := s.Store.Save(ctx, name, doc, rev)
 	if err != nil {
 		return rev, err
 	}
-	l.s.note(moment{doc: append([]byte(nil), doc...), lengths: lengths, clock: clock})
+	l.s.note(moment{doc: append([]byte(nil), doc...), length: length, clock: clock})
 	if last {
 		return checkpoint.None, errKilled
 	}

@@ -16,6 +16,7 @@ type randomTable struct {
 	name    string
 	columns []tableColumn // in the table's order
 	key     []int         // indexes into columns, in the index's order
+	bare    bool          // there is no such index: the columns are ordinary ones
 	version int           // index into columns
 	create  string
 	numbers int // keys are made of the numbers below this
@@ -27,6 +28,9 @@ type tableColumn struct {
 	*kind
 	nullable bool
 }
+
+// keyless says whether no key tells the table's rows apart.
+func (t *randomTable) keyless() bool { return t.bare }
 
 func randomTables(r *rand.Rand, f dbserver.Flavor) []*randomTable {
 	var tables []*randomTable
@@ -74,8 +78,11 @@ func newRandomTable(r *rand.Rand, f dbserver.Flavor, name string) *randomTable {
 		lines = append(lines, line)
 	}
 	unique := "PRIMARY KEY"
-	if r.IntN(4) == 0 {
+	switch r.IntN(8) {
+	case 0, 1:
 		unique = "UNIQUE KEY only_key"
+	case 2:
+		unique, t.bare = "KEY no_key", true
 	}
 	t.create = fmt.Sprintf("CREATE TABLE %s (%s, %s (%s)) ENGINE=InnoDB", name, strings.Join(lines, ", "), unique, strings.Join(index, ", "))
 	return t
@@ -144,6 +151,9 @@ func (t *randomTable) statements(r *rand.Rand, versions *atomic.Uint64) []string
 	insert := " INTO " + t.name + " VALUES " + t.row(r, n, v)
 	update := "UPDATE " + t.name + t.set(r, v)
 	remove := "DELETE FROM " + t.name + t.where(r, n)
+	if t.bare && r.IntN(3) > 0 { // nothing replaces a row, so there are more and more
+		return []string{remove}
+	}
 	switch r.IntN(14) {
 	case 0:
 		return []string{remove}

@@ -40,6 +40,7 @@ type fact struct {
 	table   string
 	key     string
 	values  []string // of a deleted row: those that it had
+	before  []string // of an update of a table without a key
 	deleted bool
 }
 
@@ -144,6 +145,10 @@ func (b *truthReader) event(e *replication.BinlogEvent) {
 		for i := 0; i+1 < len(rows.Rows); i += 2 {
 			at.row, at.half = uint32(i/2), 0
 			before, after := rows.Rows[i], rows.Rows[i+1]
+			if table.keyless() {
+				b.add(table, at, "update", after).before = table.fromImage(before)
+				continue
+			}
 			if table.keyOf(table.fromImage(before)) == table.keyOf(table.fromImage(after)) {
 				b.add(table, at, "update", after)
 				continue
@@ -157,11 +162,12 @@ func (b *truthReader) event(e *replication.BinlogEvent) {
 	}
 }
 
-func (b *truthReader) add(table *randomTable, at coord, op string, row []any) {
+func (b *truthReader) add(table *randomTable, at coord, op string, row []any) *fact {
 	f := &fact{at: at, gtid: b.gtid, op: op, table: table.name, values: table.fromImage(row), deleted: op == "delete"}
 	f.key = table.keyOf(f.values)
 	b.truth.facts = append(b.truth.facts, f)
 	b.truth.keys[f.table][f.key] = append(b.truth.keys[f.table][f.key], f)
+	return f
 }
 
 func (t *randomTable) fromImage(row []any) []string {
@@ -202,8 +208,8 @@ func binlogEnd(t *testing.T, db *testservers.MySQLServer) mysql.Position {
 	return mysql.Position{Name: row[0], Pos: uint32(pos)}
 }
 
-// selected reads a table with a SELECT, by key.
-func selected(t *testing.T, db *testservers.MySQLServer, schema string, table *randomTable) map[string][]string {
+// selected reads a table with a SELECT: rows by key, and how often each row is there.
+func selected(t *testing.T, db *testservers.MySQLServer, schema string, table *randomTable) (map[string][]string, map[string]int) {
 	t.Helper()
 	conn := db.Conn(t, schema)
 	for _, sql := range []string{"SET NAMES utf8mb4", "SET time_zone = '+00:00'"} {
@@ -221,7 +227,7 @@ func selected(t *testing.T, db *testservers.MySQLServer, schema string, table *r
 	res, err := conn.Execute("SELECT " + strings.Join(list, ", ") + " FROM " + table.name)
 	must(t, err)
 	defer res.Close()
-	out := map[string][]string{}
+	out, n := map[string][]string{}, map[string]int{}
 	for i := range res.RowNumber() {
 		values := make([]string, len(table.columns))
 		for j, c := range table.columns {
@@ -234,6 +240,7 @@ func selected(t *testing.T, db *testservers.MySQLServer, schema string, table *r
 			}
 		}
 		out[table.keyOf(values)] = values
+		n[bagKey(values)]++
 	}
-	return out
+	return out, n
 }
