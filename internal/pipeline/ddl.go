@@ -30,7 +30,13 @@ func (e *emitter) Schema(ctx context.Context, c binlog.SchemaChange) error {
 	case binlog.Created:
 		e.born(id)
 	case binlog.Dropped:
-		e.vanished(id)
+		if !c.Whole {
+			e.vanished(id)
+			break
+		}
+		for _, id := range e.progress.inSchema(c.Schema) {
+			e.vanished(id)
+		}
 	case binlog.Truncated:
 		e.pending.add(id, record.DropTable, record.CreateTable)
 	case binlog.Renamed:

@@ -127,6 +127,16 @@ func (p *progress) states() uint64 {
 	return p.revision
 }
 
+// inSchema lists the tables of a schema that are there.
+func (p *progress) inSchema(schemaName string) (ids []tableID) {
+	for _, d := range p.docs() {
+		if d.Schema == schemaName && d.State != StateGone {
+			ids = append(ids, tableID{d.Schema, d.Table})
+		}
+	}
+	return ids
+}
+
 // find looks a table up by schema.table, either of which may hold dots.
 func (p *progress) find(name string) (tableID, error) {
 	p.mu.Lock()

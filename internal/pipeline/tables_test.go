@@ -134,7 +134,11 @@ func (b *bench) awaitState(table, state string) {
 
 func (b *bench) exec(statements ...string) {
 	b.t.Helper()
-	b.db.MustExec(b.t, append([]string{"USE `" + b.name + "`"}, statements...)...)
+	all := []string{"USE `" + b.name + "`"}
+	for _, s := range statements {
+		all = append(all, strings.ReplaceAll(s, "¤", "`"+b.name+"`"))
+	}
+	b.db.MustExec(b.t, all...)
 }
 
 func TestReloadSendsATableAgain(t *testing.T) {
@@ -184,6 +188,7 @@ var unloggedStatements = []struct {
 		"ALTER TABLE ticket EXCHANGE PARTITION p0 WITH TABLE fresh",
 	}},
 	{"drop and create", "", []string{"DROP TABLE ticket", "CREATE TABLE ticket (v INT, id VARCHAR(10) PRIMARY KEY)", "INSERT INTO ticket VALUES (5,'5')"}},
+	{"drop database", "", []string{"DROP DATABASE ¤", "CREATE DATABASE ¤", "USE ¤", "CREATE TABLE ticket (id INT PRIMARY KEY, v INT)"}},
 	{"create or replace", dbserver.MariaDB, []string{"CREATE OR REPLACE TABLE ticket (v INT, id INT PRIMARY KEY)", "INSERT INTO ticket VALUES (5,5)"}},
 	{"create as select", "", []string{"DROP TABLE ticket", "CREATE TABLE ticket (PRIMARY KEY (id)) AS SELECT 8 AS id, 9 AS v"}},
 	{"swap of names, as gh-ost does it", "", []string{
