@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,35 +158,39 @@ func (c *cluster) checkKept(first, last int, before func(id string) bool) {
 	}
 }
 
-// gate is a stream that takes so many records and then none until it is opened.
+// gate is a stream that takes so many records in each of its two shards, and then none.
 type gate struct {
 	kinesisout.API
 	mu    sync.Mutex // covers what follows
-	left  int
+	left  [2]int
 	taken int
-	shut  chan struct{} // closed when it is opened
 }
 
 func newGate(api kinesisout.API, n int) *gate {
-	return &gate{API: api, left: n, shut: make(chan struct{})}
+	return &gate{API: api, left: [2]int{n / 2, n / 2}}
 }
 
 func (g *gate) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	hash := md5.Sum([]byte(*in.Records[0].PartitionKey))
 	g.mu.Lock()
-	open := g.left >= len(in.Records)
-	if open {
-		g.left -= len(in.Records)
-		g.taken += len(in.Records)
-	}
+	left := &g.left[hash[0]>>7]
+	n := min(*left, len(in.Records))
+	*left -= n
+	g.taken += n
 	g.mu.Unlock()
-	if !open {
-		select {
-		case <-g.shut:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if n == 0 {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
-	return g.API.PutRecords(ctx, in, opts...)
+	all := len(in.Records)
+	some := *in
+	some.Records = in.Records[:n]
+	out, err := g.API.PutRecords(ctx, &some, opts...)
+	for err == nil && len(out.Records) < all {
+		out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: aws.String("ProvisionedThroughputExceededException"), ErrorMessage: aws.String("full")})
+		*out.FailedRecordCount++
+	}
+	return out, err
 }
 
 func (g *gate) acknowledged() int {
