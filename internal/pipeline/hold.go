@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -110,6 +111,14 @@ func (h *hold) Changed(pos source.Position) bool {
 	defer e.mu.Unlock()
 	last := h.w.last
 	return last.File != "" && pos.Before(source.Position{File: last.File, Offset: last.EventEnd})
+}
+
+// Quiet implements snapshot.Hold.
+func (h *hold) Quiet() time.Duration {
+	e := h.w.emitter
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return time.Duration(e.now() - h.w.lastAt)
 }
 
 // Alone implements snapshot.Hold.

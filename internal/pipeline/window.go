@@ -30,6 +30,7 @@ type window struct {
 	marked  uint64           // the newest mark's ID
 	voidAt  int64            // chunks whose definition was looked at before or at this moment are void
 	last    record.Place     // of the newest change of the table that was emitted
+	lastAt  int64            // and when that was
 	pending []*pendingChunk
 	load    *tableProgress
 	ended   bool // the load was given up; see abandon
@@ -61,7 +62,7 @@ func (w *window) wanted() bool { return len(w.marks) > 0 || len(w.pending) > 0 |
 // note remembers that a change of a row is emitted. Called with mu held.
 func (e *emitter) note(c *change, row [][]byte) (err error) {
 	w := c.window
-	w.last = c.at.Place
+	w.last, w.lastAt = c.at.Place, c.moment
 	if !w.wanted() {
 		return nil
 	}

@@ -93,6 +93,7 @@ type stillHold struct{}
 func (stillHold) At() source.Position                          { return source.Position{} }
 func (stillHold) RunTo(context.Context, source.Position) error { return nil }
 func (stillHold) Changed(source.Position) bool                 { return false }
+func (stillHold) Quiet() time.Duration                         { return time.Hour }
 func (stillHold) Alone() bool                                  { return true }
 func (stillHold) Release()                                     {}
 

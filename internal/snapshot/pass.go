@@ -17,8 +17,8 @@ import (
 // there until all of them are emitted, and the binlog keeps what comes behind. Nothing is locked, and nothing kept in
 // memory. A pass cannot be gone on with; what ends in the middle begins anew.
 
-// errMoved says that the table was changed just while its snapshot was opened, so that nobody knows whether the
-// snapshot has the change.
+// errMoved says that the table was changed just while its snapshot was opened, or right before it, so that nobody knows
+// whether the snapshot has the change.
 var errMoved = errors.New("the table is changed all the time")
 
 // patience is how many attempts may fail for a busy table before the operator is told what to do.
@@ -39,7 +39,7 @@ func (t *tableLoad) pass(ctx context.Context, rd *reader) error {
 		case errors.Is(err, errMoved):
 			if moved++; moved%patience == 0 {
 				t.log.Warn("a table without a key is changed too often to be loaded at a known position; still trying. "+
-					"Give it a key (ALTER TABLE … ADD PRIMARY KEY), or stop writing to it for a second", "attempts", moved)
+					"Give it a key (ALTER TABLE … ADD PRIMARY KEY), or stop writing to it for some seconds", "attempts", moved)
 			}
 			attempt = -1
 		case errors.Is(err, ErrVoid), definitionChanged(err):
@@ -78,6 +78,15 @@ func (t *tableLoad) passOnce(ctx context.Context, rd, look *reader) error {
 		return err
 	}
 	defer hold.Release()
+	if wait := t.l.visible.settle() - hold.Quiet(); wait > 0 {
+		// The newest changes may be invisible yet. The stream need not stand still until they are.
+		hold.Release()
+		memory.release()
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		return errMoved
+	}
 	def, err := t.freeze(ctx, rd, look, hold)
 	if err != nil {
 		look.disconnect()

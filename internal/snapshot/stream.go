@@ -71,6 +71,8 @@ type Hold interface {
 	RunTo(ctx context.Context, pos source.Position) error
 	// Changed says whether the stream has emitted a change of the window's table that stands behind pos.
 	Changed(pos source.Position) bool
+	// Quiet is how long ago the stream emitted the last change of the window's table.
+	Quiet() time.Duration
 	// Alone says that there is no stream of changes at all: nothing but the rows of loads is ever emitted.
 	Alone() bool
 	// Release lets the stream go on for good.

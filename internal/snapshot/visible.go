@@ -20,8 +20,8 @@ type visibility interface {
 	// read runs query on conn, which sees every change in emitted, and returns a position such that the rows that
 	// query saw contain nothing that is not at or before it.
 	read(ctx context.Context, conn *client.Conn, emitted source.Position, query func() error) (high source.Position, err error)
-	// open opens a transaction on conn that sees the source as of one moment, every change in emitted included. exact
-	// says that at is the position of that moment; otherwise nothing tells it.
+	// open opens a transaction on conn that sees the source as of one moment, every change in emitted included that is
+	// not younger than settle. exact says that at is the position of that moment; otherwise nothing tells it.
 	open(ctx context.Context, conn *client.Conn, emitted source.Position) (at source.Position, exact bool, err error)
 	// end is a position behind everything that a SELECT could see before.
 	end(ctx context.Context, conn *client.Conn) (source.Position, error)
@@ -200,10 +200,7 @@ func (v recentKeys) end(ctx context.Context, conn *client.Conn) (source.Position
 	return source.CurrentPosition(ctx, conn, v.server)
 }
 
-func (v recentKeys) open(ctx context.Context, conn *client.Conn, _ source.Position) (source.Position, bool, error) {
-	if err := sleep(ctx, v.settle()); err != nil {
-		return source.Position{}, false, err
-	}
+func (recentKeys) open(ctx context.Context, conn *client.Conn, _ source.Position) (source.Position, bool, error) {
 	return source.Position{}, false, beginSnapshot(ctx, conn)
 }
 
