@@ -37,6 +37,26 @@ func TestSessionSettings(t *testing.T) {
 	})
 }
 
+// TestSnapshotsAreConsistentWhateverTheServersDefault: at a lower isolation level START TRANSACTION WITH CONSISTENT
+// SNAPSHOT opens none, with no more than a warning.
+func TestSnapshotsAreConsistentWhateverTheServersDefault(t *testing.T) {
+	each(t, func(t *testing.T, s *testservers.MySQLServer, _ Flavor) {
+		s.MustExec(t, "SET GLOBAL TRANSACTION ISOLATION LEVEL READ COMMITTED")
+		defer s.MustExec(t, "SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+		table := s.Database(t) + ".t"
+		s.MustExec(t, "CREATE TABLE "+table+" (a INT PRIMARY KEY)")
+		conn := open(t, s)
+		if err := Exec(t.Context(), conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT"); err != nil {
+			t.Fatal(err)
+		}
+		s.MustExec(t, "INSERT INTO "+table+" VALUES (1)")
+		rows, err := texts(t.Context(), conn, "SELECT * FROM "+table)
+		if err != nil || len(rows) != 0 {
+			t.Errorf("a snapshot sees %d rows that came later, %v", len(rows), err)
+		}
+	})
+}
+
 // wantError fails the test unless err is an *Error whose text holds every part.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
