@@ -13,11 +13,12 @@ import (
 // statement builds the SELECTs that page through one table in the order of its key's index. The server orders and
 // compares the keys, under the collations of their columns; no key is ever compared here.
 type statement struct {
-	table *schema.Table
-	rows  string    // SELECT all columns FROM …
-	bare  string    // SELECT the key FROM …
-	order string    // ORDER BY …
-	keys  []keyPart // in index order
+	table   *schema.Table
+	rows    string    // SELECT all columns FROM …
+	bare    string    // SELECT the key FROM …
+	order   string    // ORDER BY …
+	ordered bool      // which is the order of an index
+	keys    []keyPart // in index order
 }
 
 // keyPart is one column of the key as statements name it.
@@ -71,7 +72,7 @@ func newStatement(t *schema.Table, key source.Key, selectList []string) *stateme
 	}
 	s.rows = "SELECT " + strings.Join(selectList, ", ") + from
 	s.bare = "SELECT " + strings.Join(bare, ", ") + from
-	s.order = " ORDER BY " + strings.Join(order, ", ")
+	s.order, s.ordered = " ORDER BY "+strings.Join(order, ", "), ordered
 	return s
 }
 
@@ -134,6 +135,18 @@ func (k keyPart) compare(behind, orEqual bool, to string) string {
 		operator += "="
 	}
 	return k.expr + " " + operator + " " + to
+}
+
+// costly says why each page of the table costs more than its rows do; "" if it does not.
+func (s *statement) costly() string {
+	first := s.table.Columns[s.keys[0].Column].Type
+	switch {
+	case !s.ordered:
+		return "the key's index has no order to read whole keys in, so every page sorts what is left of the table"
+	case first == schema.Enum || first == schema.Set:
+		return "the server does not look an ENUM or SET up in an index, so every page reads the index from its start"
+	}
+	return ""
 }
 
 // boundOf is the key of a row.

@@ -68,6 +68,9 @@ func TestWhatIsPagedBy(t *testing.T) {
 		if got := strings.Join(s.form(), "|"); got != c.form {
 			t.Errorf("%+v: form %s, want %s", c.key, got, c.form)
 		}
+		if costly := c.key.Parts[0].Prefix > 0; (s.costly() != "") != costly {
+			t.Errorf("%+v: costly because of %q", c.key, s.costly())
+		}
 		if !s.fits(s.form()) || s.fits([]string{"z"}) || s.fits(nil) {
 			t.Errorf("%+v: fits what it must not, or not itself", c.key)
 		}

@@ -109,6 +109,9 @@ func (t *tableLoad) anew(ctx context.Context, rd *reader, epoch int) error {
 
 // add gives ranges to the readers. The caller holds mu.
 func (t *tableLoad) add(ranges ...*rangeLoad) {
+	if why := t.def.stmt.costly(); why != "" && t.open == 0 {
+		t.log.Warn("the load of this table takes long for its size", "why", why)
+	}
 	t.open += len(ranges)
 	t.pool.add(ranges...)
 }
