@@ -316,7 +316,7 @@ func TestDDLInsideAWindow(t *testing.T) {
 	})
 }
 
-// TestTheLoadGoesOnAfterLostConnections ends all connections in the middle of a load, and later the server.
+// TestTheLoadGoesOnAfterLostConnections ends all connections in the middle of a load, and later the server, which is started again.
 func TestTheLoadGoesOnAfterLostConnections(t *testing.T) {
 	db := testservers.MySQL(t)
 	b := newBench(t, db)
@@ -330,7 +330,8 @@ func TestTheLoadGoesOnAfterLostConnections(t *testing.T) {
 				_ = db.Exec(t.Context(), "KILL "+line[0]) // it may have ended by itself
 			}
 		case 15:
-			db.MustRestart(t)
+			db.Kill()
+			db.MustStartAgain(t)
 		}
 	}}).Run)
 	b.awaitLoaded("ticket")
