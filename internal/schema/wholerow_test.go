@@ -117,6 +117,9 @@ func render(t *testing.T, plan *record.Plan, op record.Operation, row [][]byte, 
 	if parsed.Metadata["partition-key-value"] != string(partition) && parsed.Metadata["partition-key-type"] != "schema-table" {
 		t.Errorf("the partition key is %q, the record says %q", partition, parsed.Metadata["partition-key-value"])
 	}
+	if !strings.HasPrefix(string(partition), n.schema+"."+n.name) {
+		t.Errorf("the partition key of %q is %q", n, partition)
+	}
 	rowKey, err := plan.AppendRowKey(nil, row)
 	if err != nil {
 		t.Fatal(err)
