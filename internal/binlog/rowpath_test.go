@@ -283,7 +283,7 @@ func FuzzRows(f *testing.F) {
 }
 
 // TestDamagedRows is a fixed part of what FuzzRows tries: every event of the servers with each of its bytes changed, and
-// cut off behind each.
+// cut off behind every third.
 func TestDamagedRows(t *testing.T) {
 	events := readRowEvents(t)
 	bases := seedBases(t, events)
@@ -294,13 +294,13 @@ func TestDamagedRows(t *testing.T) {
 		for _, part := range []*[]byte{&e.tableMap, &e.body} {
 			whole := *part
 			for i := range whole {
-				for _, change := range []byte{0xff, whole[i] ^ 0x80, whole[i] + 1} {
-					*part = bytes.Clone(whole)
-					(*part)[i] = change
+				*part = bytes.Clone(whole)
+				(*part)[i] = []byte{0xff, whole[i] ^ 0x80, whole[i] + 1, 0}[i%4]
+				walkRows(t, e, bases, false)
+				if i%3 == 0 {
+					*part = whole[:i:i]
 					walkRows(t, e, bases, false)
 				}
-				*part = whole[:i:i]
-				walkRows(t, e, bases, false)
 			}
 			*part = whole
 		}

@@ -186,8 +186,11 @@ func TestSpecialColumns(t *testing.T) {
 			"CREATE TABLE invisible (a INT INVISIBLE DEFAULT 1, id INT PRIMARY KEY, b VARCHAR(9) INVISIBLE)",
 			"INSERT INTO invisible (id) VALUES (1), (2)", "INSERT INTO invisible (a, id, b) VALUES (3, 3, 'x')",
 			"CREATE TABLE `generated` (v1 INT GENERATED ALWAYS AS (id * 2) VIRTUAL, id INT, s VARCHAR(20) GENERATED ALWAYS AS (CONCAT('é', id)) STORED," +
-				" v2 DECIMAL(20,5) GENERATED ALWAYS AS (id / 3) VIRTUAL, n INT, v3 TEXT GENERATED ALWAYS AS (REPEAT('x', id)) VIRTUAL, PRIMARY KEY (id))",
+				" v2 DECIMAL(20,5) GENERATED ALWAYS AS (id / 3) VIRTUAL, n INT, v3 TEXT GENERATED ALWAYS AS (REPEAT('x', id)) VIRTUAL, PRIMARY KEY (id), KEY (v1), KEY (s))",
 			"INSERT INTO `generated` (id, n) VALUES (1, 1), (2, NULL)", "UPDATE `generated` SET n = 7, id = 300 WHERE id = 2",
+			"INSERT INTO `generated` (id, n) VALUES (9, 9), (10, 10), (11, 11)", "DELETE FROM `generated` WHERE id = 9", "DELETE FROM `generated` WHERE v1 = 20",
+			"REPLACE INTO `generated` (id, n) VALUES (11, 12)", "INSERT INTO `generated` (id, n) VALUES (11, 0) ON DUPLICATE KEY UPDATE n = 13",
+			"DELETE g FROM `generated` g JOIN invisible i ON g.id = i.id AND i.id = 1",
 			"CREATE TABLE parted (id INT, at DATE, v INT, PRIMARY KEY (id, at)) PARTITION BY RANGE (YEAR(at)) " +
 				"(PARTITION p0 VALUES LESS THAN (2000), PARTITION p1 VALUES LESS THAN MAXVALUE)",
 			"INSERT INTO parted VALUES (1, '1999-01-01', 1), (1, '2020-01-01', 2)", "UPDATE parted SET at = '2021-01-01' WHERE v = 1",
