@@ -57,6 +57,11 @@ func (p *parser) alteration(e *effect, more []effect) ([]effect, bool) {
 			e.rows = true
 			break
 		}
+		if p.take("SYSTEM") {
+			e.rows = e.rows || p.tok.is("VERSIONING") // the former rows go
+			e.same = false
+			break
+		}
 		e.same = e.same && (p.tok.is("FOREIGN") || p.tok.is("CHECK"))
 	case p.take("ADD"):
 		e.same = e.same && (p.tok.is("PARTITION") || p.tok.is("INDEX") || p.tok.is("KEY") || p.tok.is("FULLTEXT") ||

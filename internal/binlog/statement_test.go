@@ -67,6 +67,8 @@ func TestClassify(t *testing.T) {
 		{"ALTER TABLE t RENAME = u", stmtDDL, "4 db.t>db.u"},
 		{"ALTER IGNORE TABLE IF EXISTS t WAIT 5 RENAME AS u", stmtDDL, "4 db.t>db.u"},
 		{"ALTER TABLE t NOWAIT DROP PARTITION p1", stmtDDL, "2 db.t rows"},
+		{"ALTER TABLE t ADD COLUMN a INT, DROP SYSTEM VERSIONING", stmtDDL, "2 db.t rows"},
+		{"ALTER TABLE t DROP `system`, DROP system", stmtDDL, "2 db.t"},
 		{"ALTER TABLE t TRUNCATE PARTITION ALL", stmtDDL, "2 db.t rows"},
 		{"ALTER TABLE t DROP COLUMN `partition`, DROP a", stmtDDL, "2 db.t"},
 		{"ALTER TABLE t EXCHANGE PARTITION p WITH TABLE x.u WITHOUT VALIDATION", stmtDDL, "2 db.t rows, 2 x.u rows"},
