@@ -74,11 +74,30 @@ func TestResetServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer source.Close(conn)
-			if err := CheckStart(t.Context(), b.source(), conn, b.info, pos); !errors.Is(err, ErrOtherLog) || !strings.Contains(err.Error(), "reset or restored") {
+			if err := CheckStart(t.Context(), b.source(), conn, b.info, pos, catchUpTimeout); !errors.Is(err, ErrOtherLog) || !strings.Contains(err.Error(), "reset or restored") {
 				t.Errorf("it has grown again: %v", err)
 			}
+			if b.info.GTIDMode { // without, it is a purged file like any other
+				end := b.present()
+				for s.MustQuery(t, "SHOW BINARY LOGS")[0][0] != end.File { // MariaDB keeps files until its engine has flushed
+					b.exec("FLUSH LOGS", "PURGE BINARY LOGS TO '"+end.File+"'")
+				}
+				gone := pos
+				gone.GTIDSet = end.GTIDSet
+				if err := CheckStart(t.Context(), b.source(), conn, b.info, gone, catchUpTimeout); !errors.Is(err, ErrOtherLog) || !strings.Contains(err.Error(), "newer files begin with") {
+					t.Errorf("its files were purged: %v", err)
+				}
+				head, err := ReadHead(t.Context(), b.source(), b.info, end.File)
+				if err != nil {
+					t.Fatal(err)
+				}
+				gone.GTIDSet = head.Set.String()
+				if err := CheckStart(t.Context(), b.source(), conn, b.info, gone, catchUpTimeout); err != nil {
+					t.Errorf("purged up to the position: %v", err)
+				}
+			}
 			b.exec(reset)
-			if err := CheckStart(t.Context(), b.source(), conn, b.info, pos); !isHistory(err) {
+			if err := CheckStart(t.Context(), b.source(), conn, b.info, pos, catchUpTimeout); !isHistory(err) {
 				t.Errorf("it is empty: %v", err)
 			}
 		})
@@ -99,7 +118,7 @@ func TestErrantAndPurgedAreNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer source.Close(conn)
-		err = CheckStart(t.Context(), b.source(), conn, b.info, pos)
+		err = CheckStart(t.Context(), b.source(), conn, b.info, pos, catchUpTimeout)
 		if pe, ok := errors.AsType[*PositionError](err); !ok || !errors.Is(err, want) || !strings.HasSuffix(pe.Detail, ": "+set) {
 			t.Errorf("%v, want %v with the set %s", err, want, set)
 		}

@@ -15,9 +15,11 @@ import (
 // byGTID reports whether a position is found by its set on this server, rather than by file and offset.
 func byGTID(server source.Server, set *GTIDSet) bool { return server.GTIDMode && set != nil }
 
-// CheckStart finds out whether a server can go on at a position, without reading its log from there. The error is a
-// *PositionError that says what is missing, and how it is cured, or tells what could not be asked.
-func CheckStart(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position) error {
+// CheckStart finds out whether a server can go on at a position, without reading its log from there. It may be behind by
+// patience. The error is a *PositionError that says what is missing, and how it is cured, or tells what could not be asked.
+func CheckStart(
+	ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position, patience time.Duration,
+) error {
 	var set *GTIDSet
 	if pos.GTIDSet != "" && server.GTIDMode {
 		var err error
@@ -25,7 +27,7 @@ func CheckStart(ctx context.Context, cfg source.Config, conn *client.Conn, serve
 			return &PositionError{Pos: pos, Err: err, Hint: "give the GTID set as this server prints it"}
 		}
 	}
-	return checkStart(ctx, cfg, conn, server, pos, set, min(catchUpTimeout, 2*time.Second))
+	return checkStart(ctx, cfg, conn, server, pos, set, patience)
 }
 
 // checkStart does it before reading, so that the error can say what is missing. The server's own refusal, should it come
@@ -39,7 +41,7 @@ func checkStart(
 	same := pos.ServerUUID == "" || pos.ServerUUID == server.UUID
 	if byGTID(server, set) {
 		if same && pos.File != "" {
-			if err := checkHistory(ctx, cfg, conn, server, pos); err != nil {
+			if err := checkHistory(ctx, cfg, conn, server, pos, set); err != nil {
 				return err
 			}
 		}
@@ -68,8 +70,7 @@ func checkStart(
 
 // checkHistory finds out whether the server that a position with a GTID set was taken on is still in the same history:
 // after a reset, or a restore from a backup, transactions that never were read may have the numbers of those that were.
-// A file that is gone, with all newer ones there, says nothing.
-func checkHistory(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position) error {
+func checkHistory(ctx context.Context, cfg source.Config, conn *client.Conn, server source.Server, pos source.Position, set *GTIDSet) error {
 	logs, err := source.BinaryLogs(ctx, conn)
 	if err != nil {
 		return err
@@ -78,10 +79,23 @@ func checkHistory(ctx context.Context, cfg source.Config, conn *client.Conn, ser
 	switch {
 	case err == nil:
 		return checkBegan(ctx, cfg, server, pos)
-	case errors.Is(err, ErrAhead) && baseName(pos.File) == baseName(logs[len(logs)-1].Name):
+	case len(logs) == 0 || baseName(pos.File) != baseName(logs[0].Name):
+		return nil // the set decides
+	case errors.Is(err, ErrAhead):
 		return err
 	}
-	return nil // the set decides
+	// The file was purged, and with it everything that was read up to the position.
+	purged, err := purgedSet(ctx, cfg, conn, server)
+	if err != nil {
+		return err
+	}
+	if there := set.Minus(purged); !there.Empty() {
+		return &PositionError{
+			Pos: pos, Err: ErrOtherLog, Detail: "the server's newer files begin with transactions that were read from " + pos.File + ": " + there.String(),
+			Hint: hintOtherLog,
+		}
+	}
+	return nil
 }
 
 // baseName is a log file's name without its number, which begins anew when the server is told another name.
@@ -186,9 +200,11 @@ func purgedSet(ctx context.Context, cfg source.Config, conn *client.Conn, server
 	return ParseGTIDSet(server.Flavor, "")
 }
 
-// catchUpTimeout is how long a server may take to have executed what it has already sent: more than a semi-synchronous
-// source waits for its replicas by default.
-var catchUpTimeout = 20 * time.Second
+// CatchUp is how long a server may take to have executed what it, or the server that it took over from, has already
+// sent: more than a semi-synchronous source waits for its replicas by default.
+const CatchUp = 20 * time.Second
+
+var catchUpTimeout = CatchUp // (tests lower it)
 
 // sleep waits for d or until ctx is done, and reports why it returned early.
 func sleep(ctx context.Context, d time.Duration) error {

@@ -183,12 +183,13 @@ func (c *sourceCheck) gtid() {
 // there.
 func (c *sourceCheck) position(ctx context.Context) {
 	const item = "position"
+	const lag = 2 * time.Second // of a replica that is about to catch up
 	var err error
 	switch {
 	case !c.server.LogBin:
 		return
 	case !c.Saved.IsZero():
-		if err = binlog.CheckStart(ctx, c.Config, c.conn, c.server, c.Saved); err == nil {
+		if err = binlog.CheckStart(ctx, c.Config, c.conn, c.server, c.Saved, lag); err == nil {
 			where := ""
 			if c.Saved.ServerUUID != c.server.UUID {
 				where = ", saved on server " + c.Saved.ServerUUID + " and found on this one by GTID"

@@ -1,8 +1,8 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
-	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/dedupe"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
@@ -31,17 +33,22 @@ type cluster struct {
 	a, b  *testservers.MySQLServer
 	relay *testservers.Relay
 	maria bool
+
+	refused sync.Map // ids of rows that the source would not take any more
 }
 
 // newCluster starts two servers that replicate by GTID. The replica's log has another name and other offsets, and,
 // where the flavor allows it, a transaction that the source never had.
 func newCluster(t *testing.T, maria bool) *cluster {
 	t.Helper()
-	start, flags := testservers.MySQL, []string{"--log-bin=other"}
+	start := testservers.MySQL
 	if maria {
-		start, flags = testservers.MariaDB, []string{"--log-bin=other", "--log-slave-updates"}
+		start = testservers.MariaDB
 	}
-	c := &cluster{maria: maria, a: start(t), b: start(t, testservers.ServerID(2), testservers.Flags(flags...))}
+	c := &cluster{
+		maria: maria, a: start(t, testservers.Flags("--log-slave-updates")),
+		b: start(t, testservers.ServerID(2), testservers.Flags("--log-slave-updates", "--log-bin=other")),
+	}
 	if maria {
 		c.b.MustExec(t, "FLUSH BINARY LOGS", fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='root', MASTER_USE_GTID=slave_pos", c.a.Port), "START SLAVE")
 	} else {
@@ -49,9 +56,55 @@ func newCluster(t *testing.T, maria bool) *cluster {
 			fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=%d, SOURCE_USER='root', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1", c.a.Port), "START REPLICA")
 	}
 	c.relay = testservers.NewRelay(t, c.a.Addr())
-	c.bench = newBench(t, c.a)
-	c.a.MustExec(t, c.in("CREATE TABLE ticket (id INT PRIMARY KEY, v VARCHAR(20))")...)
+	c.begin(t)
 	return c
+}
+
+// begin makes a new pipeline on the present source.
+func (c *cluster) begin(t *testing.T) {
+	t.Helper()
+	c.bench = newBench(t, c.a)
+	c.refused.Clear()
+	c.a.MustExec(t, c.in("CREATE TABLE ticket (id INT PRIMARY KEY, v VARCHAR(20))")...)
+}
+
+// swap makes the former source the replica of the present one, and a new pipeline.
+func (c *cluster) swap(t *testing.T) {
+	t.Helper()
+	c.a, c.b = c.b, c.a
+	if c.maria {
+		c.b.MustExec(t, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='root', MASTER_USE_GTID=current_pos", c.a.Port), "START SLAVE")
+	} else {
+		c.b.MustExec(t, "SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF",
+			fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=%d, SOURCE_USER='root', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1", c.a.Port), "START REPLICA")
+	}
+	c.begin(t)
+}
+
+// follow waits until a process has begun to read.
+func (c *cluster) follow() {
+	c.t.Helper()
+	c.awaitSaved("has begun to read", func(d replicateDoc) bool { return d.Position.File != "" && d.Started })
+}
+
+// One cluster after the other is failed over from server to server, each time with a new pipeline.
+func TestFailover(t *testing.T) {
+	t.Run("mysql", func(t *testing.T) {
+		c := newCluster(t, false)
+		c.cleanStop()
+		c.swap(t)
+		c.underLoad()
+		c.swap(t)
+		c.laggingReplica()
+		c.swap(t)
+		c.insideATransaction()
+	})
+	t.Run("mariadb", func(t *testing.T) {
+		c := newCluster(t, true)
+		c.cleanStop()
+		c.swap(t)
+		c.insideATransaction()
+	})
 }
 
 func (c *cluster) in(statements ...string) []string {
@@ -125,7 +178,7 @@ func (c *cluster) kept() (list []summary, headers []record.Header) {
 	return list, headers
 }
 
-// complete checks that each id was inserted exactly once, and that exactly those behind the failover carry a new epoch.
+// checkKept checks that each id was inserted exactly once, and that exactly those behind the failover carry a new epoch.
 func (c *cluster) checkKept(first, last int, before func(id string) bool) {
 	c.t.Helper()
 	list, headers := c.kept()
@@ -158,39 +211,27 @@ func (c *cluster) checkKept(first, last int, before func(id string) bool) {
 	}
 }
 
-// gate is a stream that takes so many records in each of its two shards, and then none.
+// gate is a stream that takes so many records and then none any more.
 type gate struct {
 	kinesisout.API
 	mu    sync.Mutex // covers what follows
-	left  [2]int
+	left  int
 	taken int
 }
 
-func newGate(api kinesisout.API, n int) *gate {
-	return &gate{API: api, left: [2]int{n / 2, n / 2}}
-}
-
 func (g *gate) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
-	hash := md5.Sum([]byte(*in.Records[0].PartitionKey))
 	g.mu.Lock()
-	left := &g.left[hash[0]>>7]
-	n := min(*left, len(in.Records))
-	*left -= n
-	g.taken += n
+	open := g.left >= len(in.Records)
+	if open {
+		g.left -= len(in.Records)
+		g.taken += len(in.Records)
+	}
 	g.mu.Unlock()
-	if n == 0 {
+	if !open {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	all := len(in.Records)
-	some := *in
-	some.Records = in.Records[:n]
-	out, err := g.API.PutRecords(ctx, &some, opts...)
-	for err == nil && len(out.Records) < all {
-		out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: aws.String("ProvisionedThroughputExceededException"), ErrorMessage: aws.String("full")})
-		*out.FailedRecordCount++
-	}
-	return out, err
+	return g.API.PutRecords(ctx, in, opts...)
 }
 
 func (g *gate) acknowledged() int {
@@ -200,124 +241,199 @@ func (g *gate) acknowledged() int {
 }
 
 // A planned failover: the process is stopped, the replica takes over, the process starts again.
-func TestFailoverAfterACleanStop(t *testing.T) {
-	for name, maria := range map[string]bool{"mysql": false, "mariadb": true} {
-		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, maria)
-			stop := c.background(NewReplicate(c.config()).Run)
-			for !c.savedIs(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
-			}
-			for i := 1; i <= 10; i++ {
-				c.a.MustExec(t, c.in(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'a')", i))...)
-			}
-			c.awaitStream(10)
-			must(t, stop())
-			for i := 11; i <= 20; i++ {
-				c.a.MustExec(t, c.in(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'not read yet')", i))...)
-			}
-			c.caughtUp()
-			c.promote()
-			for i := 21; i <= 30; i++ {
-				c.b.MustExec(t, c.in(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'b')", i))...)
-			}
-			stop = c.background(NewReplicate(c.config()).Run)
-			c.awaitStream(30)
-			must(t, stop())
-			old := func(id string) bool { return len(id) == 1 || id == "10" }
-			c.checkKept(1, 30, old)
-
-			// Going on there is no failover: the epoch stays.
-			c.b.MustExec(t, c.in("INSERT INTO ticket VALUES (31, 'b')")...)
-			stop = c.background(NewReplicate(c.config()).Run)
-			c.awaitStream(31)
-			must(t, stop())
-			c.checkKept(1, 31, old)
-		})
+func (c *cluster) cleanStop() {
+	t := c.t
+	stop := c.background(NewReplicate(c.config()).Run)
+	c.follow()
+	for i := 1; i <= 10; i++ {
+		c.a.MustExec(t, c.in(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'a')", i))...)
 	}
+	c.awaitStream(10)
+	must(t, stop())
+	for i := 11; i <= 20; i++ {
+		c.a.MustExec(t, c.in(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'not read yet')", i))...)
+	}
+	c.caughtUp()
+	c.promote()
+	for i := 21; i <= 30; i++ {
+		c.b.MustExec(t, c.in(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'b')", i))...)
+	}
+	stop = c.background(NewReplicate(c.config()).Run)
+	c.awaitStream(30)
+	must(t, stop())
+	old := func(id string) bool { return len(id) == 1 || id == "10" }
+	c.checkKept(1, 30, old)
+
+	// Going on there is no failover: the epoch stays.
+	c.b.MustExec(t, c.in("INSERT INTO ticket VALUES (31, 'b')")...)
+	stop = c.background(NewReplicate(c.config()).Run)
+	c.awaitStream(31)
+	must(t, stop())
+	c.checkKept(1, 31, old)
 }
 
-// saved looks at the saved document.
-func (b *bench) savedIs(is func(d replicateDoc) bool) bool {
-	b.t.Helper()
-	raw, _, err := b.store.Load(b.t.Context(), replicateDocument)
-	if err != nil {
-		time.Sleep(5 * time.Millisecond)
-		return false
-	}
+// awaitSaved waits until what a process has saved says something.
+func (c *cluster) awaitSaved(what string, is func(d replicateDoc) bool) {
+	c.t.Helper()
 	var d replicateDoc
-	must(b.t, json.Unmarshal(raw, &d))
-	if is(d) {
-		return true
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		raw, _, err := c.store.Load(c.t.Context(), replicateDocument)
+		if err != nil {
+			continue // there is none yet
+		}
+		d = replicateDoc{}
+		must(c.t, json.Unmarshal(raw, &d))
+		if is(d) {
+			return
+		}
 	}
-	time.Sleep(5 * time.Millisecond)
-	return false
+	c.t.Fatalf("no process %s; saved is %+v", what, d)
+}
+
+// saves waits until everything that a server has is saved.
+func (c *cluster) saves(s *testservers.MySQLServer) {
+	c.t.Helper()
+	flavor, query := source.MySQL, "SELECT @@gtid_executed"
+	if c.maria {
+		flavor, query = source.MariaDB, "SELECT @@gtid_binlog_pos"
+	}
+	due := s.MustQuery(c.t, query)[0][0]
+	c.awaitSaved("gets to the end", func(d replicateDoc) bool {
+		set, err := binlog.ParseGTIDSet(flavor, d.Position.GTIDSet)
+		must(c.t, err)
+		all, err := set.Contains(due)
+		must(c.t, err)
+		return all
+	})
 }
 
 // The source dies while a transaction is half acknowledged and other records wait: the process ends, to be started again,
 // and the next one goes on within that transaction.
-func TestFailoverInsideATransaction(t *testing.T) {
-	for name, maria := range map[string]bool{"mysql": false, "mariadb": true} {
-		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, maria)
-			g := newGate(c.api, 700)
-			cfg := c.config()
-			cfg.Stream.API = g
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			ended := make(chan error, 1)
-			go func() { ended <- NewReplicate(cfg).Run(ctx) }()
-			for !c.savedIs(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
-			}
-			values := make([]string, 2000)
-			for i := range values {
-				values[i] = fmt.Sprintf("(%d, 'a')", i+1)
-			}
-			c.a.MustExec(t, c.in("INSERT INTO ticket VALUES "+strings.Join(values, ","), "INSERT INTO ticket VALUES (2001, 'a')")...)
-			for !c.savedIs(func(d replicateDoc) bool { return d.Done > 0 && d.Through != nil && d.Through.GTID != "" }) {
-				if t.Context().Err() != nil {
-					t.Fatal("nothing of the transaction is saved")
+func (c *cluster) insideATransaction() {
+	t := c.t
+	g := &gate{API: c.api, left: 700}
+	cfg := c.config()
+	cfg.Stream.API = g
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- NewReplicate(cfg).Run(ctx) }()
+	c.follow()
+	values := make([]string, 2000)
+	for i := range values {
+		values[i] = fmt.Sprintf("(%d, 'a')", i+1)
+	}
+	c.a.MustExec(t, c.in("INSERT INTO ticket VALUES "+strings.Join(values, ","), "INSERT INTO ticket VALUES (2001, 'a')")...)
+	c.awaitSaved("saves a part of the transaction", func(d replicateDoc) bool { return d.Done > 0 && d.Through != nil && d.Through.GTID != "" })
+	c.caughtUp()
+	c.a.Kill()
+	c.promote()
+	c.b.MustExec(t, c.in("INSERT INTO ticket VALUES (2002, 'b')")...)
+	err := within(t, ended)
+	if again, ok := errors.AsType[*restartError](err); !ok || !errors.Is(err, binlog.ErrServerChanged) {
+		t.Fatalf("the process ended with %v, %v", again, err)
+	}
+	if n := g.acknowledged(); n == 0 || n >= 2000 {
+		t.Fatalf("%d records were taken: that is no middle", n)
+	}
+	stop := c.background(NewReplicate(c.config()).Run)
+	c.saves(c.b)
+	must(t, stop())
+	old := map[string]bool{}
+	list, headers := c.kept()
+	first := slices.MinFunc(headers, func(a, b record.Header) int { return cmp.Compare(a.Epoch, b.Epoch) }).Epoch
+	for i, h := range headers {
+		if h.Epoch == first {
+			old[list[i].ID] = true
+		}
+	}
+	if len(old) == 0 || len(old) >= 2000 {
+		t.Errorf("%d records carry the first epoch", len(old))
+	}
+	c.checkKept(1, 2002, func(id string) bool { return old[id] })
+}
+
+// write inserts rows in several sessions until the server refuses, and returns how many ids are taken.
+func (c *cluster) write(s *testservers.MySQLServer, first, sessions, each int, refused func() bool) int {
+	var next atomic.Int64
+	next.Store(int64(first))
+	var writers sync.WaitGroup
+	for range sessions {
+		conn := s.Conn(c.t, c.name)
+		writers.Go(func() {
+			for range each {
+				id := next.Add(1)
+				_, err := conn.Execute(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'x')", id))
+				switch {
+				case err != nil && refused():
+					c.refused.Store(id, true)
+					return
+				case err != nil:
+					c.t.Error(err)
+					return
 				}
 			}
-			c.caughtUp()
-			c.a.Kill()
-			c.promote()
-			c.b.MustExec(t, c.in("INSERT INTO ticket VALUES (2002, 'b')")...)
-			err := <-ended
-			if again, ok := errors.AsType[*restartError](err); !ok || !errors.Is(err, binlog.ErrServerChanged) {
-				t.Fatalf("the process ended with %v, %v", again, err)
-			}
-			if n := g.acknowledged(); n == 0 || n >= 2000 {
-				t.Fatalf("%d records were taken: that is no middle", n)
-			}
-			stop := c.background(NewReplicate(c.config()).Run)
-			old := map[string]bool{}
-			for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-				list, headers := c.kept()
-				first := slices.MinFunc(headers, func(a, b record.Header) int { return int(a.Epoch) - int(b.Epoch) }).Epoch
-				for i, h := range headers {
-					if h.Epoch == first {
-						old[list[i].ID] = true
-					}
-				}
-				if len(list) >= 2002 || time.Now().After(deadline) {
-					break
-				}
-			}
-			must(t, stop())
-			if len(old) == 0 || len(old) >= 2000 {
-				t.Errorf("%d records carry the first epoch", len(old))
-			}
-			c.checkKept(1, 2002, func(id string) bool { return old[id] })
 		})
+	}
+	writers.Wait()
+	return int(next.Load())
+}
+
+// A switch-over under load: the source refuses writes, the replica catches up and takes over, the address moves. The
+// process notices by itself that another server answers, ends, and is started again.
+func (c *cluster) underLoad() {
+	t := c.t
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- NewReplicate(c.config()).Run(ctx) }()
+	c.follow()
+	var closed atomic.Bool
+	time.AfterFunc(300*time.Millisecond, func() { // in the middle of the writers' work, wherever that is
+		closed.Store(true)
+		if err := c.a.Exec(context.Background(), "SET GLOBAL super_read_only = ON"); err != nil {
+			t.Error(err)
+		}
+	})
+	n := c.write(c.a, 0, 4, 1_000_000, closed.Load)
+	c.caughtUp()
+	c.promote()
+	all := c.write(c.b, n, 4, 50, func() bool { return false })
+	if err := within(t, ended); !errors.Is(err, binlog.ErrServerChanged) {
+		t.Fatalf("the process ended with %v", err)
+	}
+	stop := c.background(NewReplicate(c.config()).Run)
+	c.saves(c.b)
+	must(t, stop())
+	counts := map[string]int{}
+	var epochs []uint64
+	list, headers := c.kept()
+	for i, s := range list {
+		counts[s.ID]++
+		if !slices.Contains(epochs, headers[i].Epoch) {
+			epochs = append(epochs, headers[i].Epoch)
+		}
+	}
+	t.Logf("%d rows, up to %d of them before the switch-over", len(list), n)
+	for id := 1; id <= all; id++ {
+		want := 1
+		if _, refused := c.refused.Load(int64(id)); refused {
+			want = 0
+		}
+		if got := counts[fmt.Sprint(id)]; got != want {
+			t.Errorf("id %d is kept %d times, want %d", id, got, want)
+		}
+	}
+	if len(epochs) != 2 {
+		t.Errorf("epochs %v, want one before and one behind the switch-over", epochs)
 	}
 }
 
 // A replica that has not got yet what was read is waited for; without GTIDs nothing is carried over.
-func TestFailoverToAReplicaThatLags(t *testing.T) {
-	c := newCluster(t, false)
+func (c *cluster) laggingReplica() {
+	t := c.t
 	stop := c.background(NewReplicate(c.config()).Run)
-	for !c.savedIs(func(d replicateDoc) bool { return d.Position.File != "" && d.Started }) {
-	}
+	c.follow()
 	c.caughtUp()
 	c.stopReplica()
 	c.a.MustExec(t, c.in("INSERT INTO ticket VALUES (1, 'a')")...)
@@ -328,7 +444,11 @@ func TestFailoverToAReplicaThatLags(t *testing.T) {
 	waits := make(chan struct{})
 	cfg.Log = slog.New(onMessage{slog.DiscardHandler, "going on by GTID", sync.OnceFunc(func() { close(waits) })})
 	stop = c.background(NewReplicate(cfg).Run)
-	<-waits
+	select {
+	case <-waits:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the process does not go on by GTID")
+	}
 	c.b.MustExec(t, "START REPLICA")
 	c.caughtUp()
 	c.stopReplica()
@@ -340,8 +460,48 @@ func TestFailoverToAReplicaThatLags(t *testing.T) {
 	r := NewReplicate(c.config())
 	s := &session{server: source.Server{UUID: "b", Flavor: source.MySQL}, state: &stateFile{store: c.store}}
 	s.state.doc.Position = source.Position{File: "binlog.000001", Offset: 4, ServerUUID: "a", GTIDSet: "x"}
-	if _, err := r.resume(t.Context(), s); !errors.Is(err, binlog.ErrOtherServer) || !strings.Contains(err.Error(), "load anew") {
+	if _, err := r.resume(t.Context(), nil, s); !errors.Is(err, binlog.ErrOtherServer) || !strings.Contains(err.Error(), "load anew") {
 		t.Errorf("without GTIDs: %v", err)
+	}
+}
+
+// A server that took over without the transaction of which a part was sent is refused: nobody has the rest any more.
+func TestFailoverWithoutTheTransactionThatWasBegun(t *testing.T) {
+	defer func(d time.Duration) { catchUp = d }(catchUp)
+	catchUp = 300 * time.Millisecond
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		name := db.Database(t)
+		l := newTail(t, db, name)
+		db.MustExec(t, "USE "+name, "CREATE TABLE ticket (id INT PRIMARY KEY)")
+		end := l.end()
+		lost := "3e11fa47-71ca-11e1-9e33-c80aa9429562:6"
+		if strings.HasSuffix(t.Name(), "mariadb") {
+			lost = "0-9-999999"
+		}
+		doc := replicateDoc{
+			Version: replicateVersion, Task: "tickets", Term: 5, Epoch: 3, Done: 2,
+			Position: source.Position{File: "log.000007", Offset: 100, GTIDSet: end.GTIDSet, ServerUUID: "another"},
+			Through:  &throughDoc{File: "log.000007", EventStart: 300, Row: 1, GTID: lost},
+		}
+		raw, err := json.Marshal(&doc)
+		must(t, err)
+		_, err = l.store.Save(t.Context(), replicateDocument, raw, checkpoint.None)
+		must(t, err)
+		if err := l.read(l.config(), end); !errors.Is(err, binlog.ErrAhead) || !strings.Contains(err.Error(), "not on this server: "+lost) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// within takes what a process ended with.
+func within(t *testing.T, ended <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the process does not end")
+		return nil
 	}
 }
 

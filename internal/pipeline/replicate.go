@@ -197,7 +197,7 @@ func (r *Replicate) prepare(ctx context.Context) (*session, error) {
 func (r *Replicate) begin(ctx context.Context, conn *client.Conn, s *session) (skipRule, error) {
 	d := &s.state.doc
 	if !d.Position.IsZero() {
-		return r.resume(ctx, s)
+		return r.resume(ctx, conn, s)
 	}
 	from, err := r.firstPosition(ctx, conn, s)
 	if err != nil {
@@ -215,7 +215,7 @@ func (r *Replicate) begin(ctx context.Context, conn *client.Conn, s *session) (s
 
 // resume goes on from the saved position. On another server only the GTID set still means something: the coordinates
 // are new ones, and so is the epoch.
-func (r *Replicate) resume(ctx context.Context, s *session) (skipRule, error) {
+func (r *Replicate) resume(ctx context.Context, conn *client.Conn, s *session) (skipRule, error) {
 	d := &s.state.doc
 	same := d.Position.ServerUUID == s.server.UUID
 	skip, err := d.skip(same)
@@ -237,6 +237,9 @@ func (r *Replicate) resume(ctx context.Context, s *session) (skipRule, error) {
 	r.cfg.Log.Warn("the source is another server than before; going on by GTID",
 		"gtid_set", s.from.GTIDSet, "was", d.Position.ServerUUID, "is", s.server.UUID)
 	s.from = source.Position{GTIDSet: s.from.GTIDSet, ServerUUID: s.server.UUID}
+	if err := r.hasBegun(ctx, conn, s); err != nil {
+		return skip, err
+	}
 	d.changeServer(s.from)
 	return skip, s.state.save(ctx)
 }

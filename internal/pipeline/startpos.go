@@ -81,6 +81,32 @@ func (r *Replicate) doneByDMS(ctx context.Context, s *session, from source.Posit
 	return nil
 }
 
+// catchUp is how long a server that took over may be behind. (Tests lower it.)
+var catchUp = binlog.CatchUp
+
+// hasBegun refuses another server that has never got the transaction of which a part has been sent. The reader sees to the
+// transactions that were sent whole.
+func (r *Replicate) hasBegun(ctx context.Context, conn *client.Conn, s *session) error {
+	d := &s.state.doc
+	if d.Done == 0 || d.Through == nil || d.Through.GTID == "" {
+		return nil
+	}
+	set, err := binlog.ParseGTIDSet(s.server.Flavor, s.from.GTIDSet)
+	if err == nil {
+		err = set.Add(d.Through.GTID)
+	}
+	if err != nil {
+		return fmt.Errorf("saved position: %w", err)
+	}
+	with := s.from
+	with.GTIDSet = set.String()
+	err = binlog.CheckStart(ctx, r.cfg.Source, conn, s.server, with, catchUp)
+	if errors.Is(err, binlog.ErrPurged) {
+		return nil // the reader will say so, of the position itself
+	}
+	return err
+}
+
 var errCounted = errors.New("counted")
 
 // doneCounter is a binlog.Handler that counts the changes of the first transaction up to a place.
