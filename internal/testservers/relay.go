@@ -1,6 +1,7 @@
 package testservers
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
@@ -85,7 +86,7 @@ func (r *Relay) accept() {
 		r.mu.Lock()
 		target := r.target
 		r.mu.Unlock()
-		out, err := net.Dial("tcp", target)
+		out, err := new(net.Dialer).DialContext(context.Background(), "tcp", target)
 		if target == "" || err != nil || !r.keep(in, out) {
 			in.Close()
 			if err == nil {
