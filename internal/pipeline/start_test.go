@@ -115,6 +115,9 @@ func (l *tail) end() source.Position {
 	defer source.Close(conn)
 	pos, err := source.CurrentPosition(l.t.Context(), conn, server)
 	must(l.t, err)
+	set, err := binlog.ParseGTIDSet(server.Flavor, pos.GTIDSet)
+	must(l.t, err)
+	pos.GTIDSet = set.String() // in the order that we give it
 	return pos
 }
 
