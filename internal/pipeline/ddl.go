@@ -18,6 +18,9 @@ func (e *emitter) Schema(ctx context.Context, c binlog.SchemaChange) error {
 	if err := e.held(ctx); err != nil {
 		return err
 	}
+	if !e.tx.open && e.stopped(c.Time) {
+		return errStopPosition
+	}
 	for _, id := range []tableID{{c.Schema, c.Name}, {c.NewSchema, c.NewName}} {
 		if w := e.windows[id]; w != nil {
 			w.void(e.now())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -61,9 +62,10 @@ func (r *Replicate) persist(ctx context.Context, what string, step func() error)
 	}
 }
 
-// pauseAfter is how long to wait after a failed attempt.
+// pauseAfter is how long to wait after a failed attempt: with jitter, so that processes do not come back together.
 func pauseAfter(attempt int) time.Duration {
-	return min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)
+	pause := min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)
+	return pause/2 + rand.N(pause/2)
 }
 
 func (r *Replicate) connect(ctx context.Context) (*client.Conn, source.Server, error) {
