@@ -61,7 +61,11 @@ func (w *retention) run(ctx context.Context) {
 			w.blind = false
 			w.tell(left)
 		}
-		if sleep(ctx, w.every-rand.N(w.every/4+1)) != nil {
+		pause := w.every
+		if w.saved().File == "" {
+			pause = min(pause, time.Second) // the first boundary that is read tells
+		}
+		if sleep(ctx, pause-rand.N(pause/4+1)) != nil {
 			return
 		}
 	}

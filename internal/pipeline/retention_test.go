@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
@@ -107,4 +110,38 @@ func TestRetention(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A running Replicate watches the position that it saves.
+func TestRetentionIsMeasured(t *testing.T) {
+	db := testservers.SharedMySQL(t)
+	b := newBench(t, db)
+	db.MustExec(t, "CREATE TABLE `"+b.name+"`.ticket (id INT PRIMARY KEY)")
+	cfg := b.config(CDC)
+	registry := prometheus.NewRegistry()
+	cfg.Registerer = registry
+	r := NewReplicate(cfg)
+	stop := b.background(r.Run)
+	keep, err := strconv.ParseFloat(db.MustQuery(t, "SELECT @@binlog_expire_logs_seconds")[0][0], 64)
+	must(t, err)
+	gauge := func() float64 {
+		families, err := registry.Gather()
+		must(t, err)
+		for _, f := range families {
+			if f.GetName() == "binlogstreamer_binlog_retention_seconds" {
+				return f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		t.Fatal("there is no such metric")
+		return 0
+	}
+	for deadline := time.Now().Add(time.Minute); math.IsNaN(gauge()); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is known after a minute")
+		}
+	}
+	if got := gauge(); got != keep {
+		t.Errorf("%v seconds, want %v: the file is still written", got, keep)
+	}
+	must(t, stop())
 }

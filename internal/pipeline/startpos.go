@@ -52,6 +52,7 @@ func (r *Replicate) startPosition(ctx context.Context, conn *client.Conn, s *ses
 	if err != nil {
 		return source.Position{}, fmt.Errorf("start position %q %w", r.cfg.Start, err)
 	}
+	r.cfg.Log.Info("looking for the start position in the source's log", "start", start.String())
 	from, err := binlog.Locate(ctx, r.cfg.Source, conn, s.server, start)
 	if err == nil && start.Inside != nil {
 		err = r.doneByDMS(ctx, s, from, *start.Inside)
