@@ -42,6 +42,7 @@ func extremes(mib int64) []extreme {
 	row := func(id int, mib int) string {
 		return fmt.Sprintf("INSERT INTO big SELECT %d, REPEAT('%d', %d)", id, id%10, mib<<20)
 	}
+	highest := strings.ReplaceAll(insert("big", 16384), fmt.Sprintf("seq.n <= %d", rows), "seq.n <= 4096")
 	giant := func(id int) string { return fmt.Sprintf("INSERT INTO other SELECT %d, REPEAT('x', %d)", id, 500<<20) }
 	const tooBig, tooLarge = "is larger than the 10485760 bytes", "larger than any record"
 	tenMB := []string{kept}
@@ -52,6 +53,7 @@ func extremes(mib int64) []extreme {
 		{name: fmt.Sprintf("transaction of %d MiB", mib), sql: []string{logged, insert("big", 16384), afterIt}, changes: rows + 1},
 		{name: fmt.Sprintf("compressed transaction of %d MiB, payload an eighth", mib), sql: []string{logged, compressed, insert("big", 16384), afterIt}, changes: rows + 1},
 		{name: fmt.Sprintf("compressed transaction of %d MiB, payload nearly half", mib), sql: []string{logged, compressed, insert("big", 60000), afterIt}, changes: rows + 1},
+		{name: "compressed transaction of 256 MiB at the highest level", sql: []string{logged, compressed, "SET SESSION binlog_transaction_compression_level_zstd = 22", highest, afterIt}, changes: 4097},
 		{name: fmt.Sprintf("compressed transaction of %d MiB of zeros", mib), sql: []string{logged, compressed, insert("big", 0), afterIt}, changes: rows + 1},
 		{name: "row of 64 MiB, refused", sql: []string{kept, row(1, 64)}, refusal: tooBig},
 		{name: "update of a row of 64 MiB, refused", sql: []string{"SET sql_log_bin = 0", kept, row(1, 64), "SET sql_log_bin = 1",
