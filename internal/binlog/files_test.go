@@ -50,6 +50,14 @@ func testIncident(t *testing.T, s *testservers.MySQLServer) {
 		t.Errorf("got %v", err)
 	}
 	b.want(r, nil, "schema 6 t (id v)", "begin", `t insert 1 "small"`, "commit")
+
+	// From behind it reading goes on, in the same file too.
+	b.exec("INSERT INTO t VALUES (2, 'x')")
+	behind := r.read(t, b)
+	b.exec("INSERT INTO t VALUES (3, 'x')")
+	r = b.recorder(behind)
+	err = b.read(behind, r)
+	b.want(r, err, "schema 6 t (id v)", "begin", `t insert 3 "x"`, "commit")
 }
 
 // A byte that was changed in the server's file is seen, and told with its place.
