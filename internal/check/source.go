@@ -66,6 +66,9 @@ func (s *Source) check(ctx context.Context, r *reporter) {
 		c.replicationPrivileges()
 	}
 	c.tables(ctx)
+	if s.Changes {
+		c.cascades(ctx)
+	}
 }
 
 // connection tells how the connection is protected.
