@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ func connections(s *stream, sc *script, change func(n int, events [][]byte)) (n 
 		next := newStream(s.r, s.progress, s.tables, source.NewPackets(bytes.NewReader(sent(again.events)), 0))
 		err = next.run(context.Background(), func() {})
 		s.progress.part = next.part()
-		if n++; !errors.Is(err, errReadAgain) {
+		if n++; !errors.Is(err, errReadAgain) || n > 2*maxAgain {
 			return n, err
 		}
 	}
@@ -132,6 +133,26 @@ func TestLargeEventsSeeDamage(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A payload that never comes from where it came is not asked for forever.
+func TestLargePayloadThatMoves(t *testing.T) {
+	sc := largeScript()
+	s := offline(t, newRecorder(t), source.Position{File: "b.000007", Offset: 100})
+	s.r.limits = small
+	n, err := connections(s, sc, func(n int, events [][]byte) {
+		for i, e := range events {
+			if replication.EventType(e[4]) == replication.TRANSACTION_PAYLOAD_EVENT {
+				e = slices.Clone(e)
+				binary.LittleEndian.PutUint32(e[13:], binary.LittleEndian.Uint32(e[13:])+uint32(n))
+				binary.LittleEndian.PutUint32(e[len(e)-checksumSize:], crc32.ChecksumIEEE(e[:len(e)-checksumSize]))
+				events[i] = e
+			}
+		}
+	})
+	if _, ok := errors.AsType[*EventError](err); !ok || !errors.Is(err, ErrCorrupt) || n != maxAgain+1 {
+		t.Errorf("after %d connections: %v", n, err)
 	}
 }
 

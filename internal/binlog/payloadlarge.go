@@ -12,6 +12,9 @@ import (
 // errReadAgain ends a connection that has read a large payload through: the next one hands it over.
 var errReadAgain = errors.New("the transaction is read again, to be handed over")
 
+// maxAgain is how often a payload is verified before it is handed over: once, unless the connection breaks.
+const maxAgain = 10
+
 // verified is what is known of a large payload whose checksum has been found right: the checksums of its blocks.
 type verified struct {
 	file       string
@@ -36,6 +39,9 @@ func (s *stream) largePayload(ctx context.Context, e *event) error {
 	}
 	if s.checksum && s.statement == nil {
 		if !p.payload.is(s.cursor.file, e) {
+			if p.again++; p.again > maxAgain {
+				return s.fail(*e, fmt.Errorf("%w: it stands at another place each time it is read", ErrCorrupt))
+			}
 			if err := s.verify(*e, func(sum uint32) { sums = append(sums, sum) }); err != nil {
 				return err
 			}

@@ -77,6 +77,7 @@ type progress struct {
 	set      *GTIDSet        // everything up to boundary; nil if the position is found by file and offset
 	part     part            // of the transaction behind boundary
 	payload  *verified       // the large payload that was read through last, if it is still to be handed over
+	again    int             // large payloads that were verified since the last boundary
 	moved    bool            // since the last connection was opened
 }
 

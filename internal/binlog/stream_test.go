@@ -299,6 +299,11 @@ func FuzzStream(f *testing.F) {
 		ev := new(script).start("b.000007", 100).gtid(1).query("BEGIN").table(1, "t").add(replication.EventType(kind), 0, body...).
 			insert(1, 5).xid()
 		_ = play(s, ev.events)
+		s = offline(t, newRecorder(quiet{t}), source.Position{File: "b.000007", Offset: 100})
+		s.r.limits = small
+		if n, _ := connections(s, ev, nil); n > 3 {
+			t.Errorf("%d connections were made", n)
+		}
 	})
 }
 

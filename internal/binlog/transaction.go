@@ -145,7 +145,7 @@ func (s *stream) boundary(ctx context.Context, e *event) error {
 		}
 	}
 	p.boundary.File, p.boundary.Offset, p.boundary.FileBegan = b.File, b.Offset, b.FileBegan
-	p.moved = true
+	p.moved, p.again = true, 0
 	s.tx = transaction{}
 	s.tables.forget()
 	s.scratch.release()
