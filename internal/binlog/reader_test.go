@@ -274,7 +274,7 @@ func (b *bench) read(from source.Position, r *recorder, change ...func(*Config))
 	for _, fn := range change {
 		fn(&cfg)
 	}
-	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), 3*time.Minute)
 	defer cancel()
 	err = New(cfg).Run(ctx, from)
 	if errors.Is(err, errEnough) {
