@@ -44,7 +44,7 @@ func extremes(mib int64) []extreme {
 	}
 	highest := strings.ReplaceAll(insert("big", 16384), fmt.Sprintf("seq.n <= %d", rows), "seq.n <= 4096")
 	giant := func(id int) string { return fmt.Sprintf("INSERT INTO other SELECT %d, REPEAT('x', %d)", id, 500<<20) }
-	const tooBig, tooLarge = "is larger than the 10485760 bytes", "larger than any record"
+	const tooBig, tooLarge = "is larger than the 10485760 bytes", "too large to be held in memory"
 	tenMB := []string{kept}
 	for i := range 40 {
 		tenMB = append(tenMB, fmt.Sprintf("INSERT INTO big SELECT %d, REPEAT('%d', 9900000)", i, i%10))

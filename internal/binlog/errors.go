@@ -44,7 +44,7 @@ var (
 	ErrInside       = errors.New("a transaction ends here whose beginning was not read: the position that reading started from is within it")
 	ErrCorrupt      = errors.New("the event is damaged")
 	ErrDefinition   = errors.New("the table's definition does not fit its rows")
-	ErrTooLarge     = errors.New("the event is larger than any record of it could be")
+	ErrTooLarge     = errors.New("the event is too large to be held in memory")
 )
 
 const (
