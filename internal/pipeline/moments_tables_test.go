@@ -185,8 +185,13 @@ func (t *randomTable) statements(r *rand.Rand, versions *atomic.Uint64) []string
 
 // transaction is a transaction over some of the tables; now and then it does not come to its end.
 func transaction(r *rand.Rand, tables []*randomTable, versions *atomic.Uint64) []string {
-	if r.IntN(150) == 0 {
+	switch r.IntN(300) {
+	case 0, 1:
 		return []string{"FLUSH BINARY LOGS"}
+	case 2:
+		return []string{"SET GLOBAL binlog_row_metadata = FULL"}
+	case 3:
+		return []string{"SET GLOBAL binlog_row_metadata = MINIMAL"}
 	}
 	out := []string{"BEGIN"}
 	for range 1 + r.IntN(3) {
