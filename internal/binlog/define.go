@@ -98,9 +98,13 @@ func (s *stream) inOpenTransaction(at source.Position) bool {
 	return at.File == s.cursor.file && at.Offset > s.tx.first
 }
 
-// selfContained reports whether a table map tells everything that the records depend on.
+// selfContained reports whether a table map tells everything that the records depend on. Where there is no primary key,
+// MariaDB tells the unique one that stands in for it, and MySQL does not.
 func (s *stream) selfContained(m *tableMap) bool {
-	return full(m) && len(m.PrimaryKey) > 0 && !(s.mariadb && hasHiddenTypes(m))
+	if s.mariadb {
+		return full(m) && !hasHiddenTypes(m)
+	}
+	return full(m) && len(m.PrimaryKey) > 0
 }
 
 // fromLog makes the definition out of a table map with full metadata.
@@ -121,7 +125,7 @@ func (s *stream) fromLog(ctx context.Context, w *written, base *schema.Table) er
 		e.Found = describeMap(w.m, w.sets)
 		return e
 	}
-	if t.KeyKind == schema.NoKey {
+	if t.KeyKind == schema.NoKey && !s.mariadb {
 		s.r.cfg.Logger.Warn("the log does not tell whether a table without a primary key has a unique one, and its present definition may be newer: "+
 			"its rows are taken to have no key", "schema", w.tab.schema, "table", w.tab.name, "file", w.place.File, "offset", w.place.EventStart)
 	}
