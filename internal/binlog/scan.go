@@ -74,6 +74,8 @@ func (c *lookout) run(ctx context.Context, to source.Position) error {
 		switch {
 		case errors.Is(err, errEnded):
 			return nil
+		case errors.Is(err, ErrTooLarge): // nobody writes such a definition, but nobody can tell
+			c.ahead.add(name{}, ddlPoint{at: source.Position{File: c.read.cursor.file, Offset: c.read.cursor.end}, statement: "a statement too large to be read"})
 		case err != nil && !harmless(err):
 			return err
 		}
@@ -94,7 +96,7 @@ func (c *lookout) looked() {
 
 // harmless tells what a reader of rows must not pass over, but one of other things may.
 func harmless(err error) bool {
-	return errors.Is(err, ErrIncident) || errors.Is(err, ErrUnknownEvent) || errors.Is(err, ErrNotRowFormat) || errors.Is(err, ErrTooLarge)
+	return errors.Is(err, ErrIncident) || errors.Is(err, ErrUnknownEvent) || errors.Is(err, ErrNotRowFormat)
 }
 
 // statement notes a statement that changes the definition of a selected table.
