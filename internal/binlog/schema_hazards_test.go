@@ -142,7 +142,9 @@ func TestHazard19OnlineSchemaChange(t *testing.T) {
 		known := &memory{}
 		h := newTeller(t)
 		b.follow(h, known, func() {
-			b.exec("INSERT INTO t VALUES (1, 2, 3)", "CREATE TABLE other_gho LIKE t", "ALTER TABLE other_gho CHANGE a b INT, CHANGE b a INT",
+			b.exec("INSERT INTO t VALUES (1, 2, 3)")
+			h.await(b.end())
+			b.exec("CREATE TABLE other_gho LIKE t", "ALTER TABLE other_gho CHANGE a b INT, CHANGE b a INT",
 				"INSERT INTO other_gho (id, a, b) SELECT id, a, b FROM t", "INSERT INTO t VALUES (4, 5, 6)", "REPLACE INTO other_gho (id, a, b) VALUES (4, 5, 6)",
 				"RENAME TABLE t TO other_del, other_gho TO t", "INSERT INTO t (id, a, b) VALUES (7, 8, 9)", "DROP TABLE other_del")
 		})
