@@ -125,7 +125,7 @@ func TestHistoryIsSavedBeforeTheBoundary(t *testing.T) {
 	want := []string{
 		"schema 6 t (id)", "begin", "t insert 1", "schema 6 t2 (id)", "t2 insert 1", "save 2, last t2 since 0", "commit",
 		"begin", "t insert 2", "commit", "schema 5 t rows changed", "commit",
-		"schema 2 t", fmt.Sprintf("save 3, last t2 since 0"), "commit",
+		"schema 2 t", "save 3, last t2 since 0", "commit",
 	}
 	if !slices.Equal(o.lines, want) {
 		t.Errorf("got %q\nwant %q", o.lines, want)
