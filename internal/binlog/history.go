@@ -178,20 +178,31 @@ func (s *stream) recall(ctx context.Context) error {
 	s.tables.versions = newVersions(saved, start, s.progress.set, h != nil)
 	s.tables.versions.prune(start, s.progress.set)
 	s.tables.recalled = true
-	if h == nil || start.File == "" {
+	s.tables.unlearned = h != nil
+	if start.File == "" {
+		return nil // the first transaction or heartbeat will tell the place
+	}
+	return s.learnAll(ctx, start)
+}
+
+// learnAll learns the definitions of all selected tables that are not known at a place of the log, once. It is of no
+// consequence if that does not work: then it is tried for each table when its rows come.
+func (s *stream) learnAll(ctx context.Context, here source.Position) error {
+	if !s.tables.unlearned {
 		return nil
 	}
-	if err := s.learnAll(ctx, start); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	s.tables.unlearned = false
+	err := s.tryLearnAll(ctx, here)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
 		s.r.cfg.Logger.Warn("the definitions of tables could not be read ahead of their rows", "error", err)
 	}
 	return nil
 }
 
-// learnAll learns the definitions of all selected tables that are not known at a position.
-func (s *stream) learnAll(ctx context.Context, here source.Position) error {
+func (s *stream) tryLearnAll(ctx context.Context, here source.Position) error {
 	unknown, err := s.unknown(ctx)
 	if err != nil || len(unknown) == 0 {
 		return err

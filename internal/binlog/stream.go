@@ -314,6 +314,11 @@ func (s *stream) heartbeat(ctx context.Context, e *event) error {
 		return nil
 	}
 	s.cursor.end = max(s.cursor.end, offset)
+	if !s.tx.open {
+		if err := s.learnAll(ctx, source.Position{File: s.cursor.file, Offset: s.cursor.end}); err != nil {
+			return err
+		}
+	}
 	return s.idle(ctx, s.cursor.end)
 }
 

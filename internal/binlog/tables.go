@@ -40,9 +40,11 @@ type tables struct {
 	byName   map[string]*table // by the schema and table fields as they stand in a table map
 	ids      []mapped
 	versions *versions
-	recalled bool                       // versions holds what was saved
-	fold     bool                       // the server tells names apart without case
-	changed  map[string]source.Position // by schema, "" for all: the last statement that may have changed every table
+	recalled bool // versions holds what was saved
+
+	unlearned bool                       // the definitions of all tables are still to be learned
+	fold      bool                       // the server tells names apart without case
+	changed   map[string]source.Position // by schema, "" for all: the last statement that may have changed every table
 }
 
 func newTables(selected func(schema, table string) bool) *tables {

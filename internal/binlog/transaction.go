@@ -132,6 +132,9 @@ func (s *stream) boundary(ctx context.Context, e *event) error {
 	if !s.tx.exact {
 		b.Time = eventTime(e)
 	}
+	if err := s.learnAll(ctx, b.Position()); err != nil {
+		return err
+	}
 	if err := s.remember(ctx); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
 func at1(file int, offset uint64, server, set string) source.Position {
@@ -157,4 +158,34 @@ func TestHistoryIsBounded(t *testing.T) {
 	if most < 10 || most > 60 {
 		t.Errorf("up to %d versions were kept", most)
 	}
+}
+
+// Where only a GTID set says where to begin, all definitions are learned as soon as the stream tells its place: what is
+// written and changed later is read by them.
+func TestLearnedBeforeRowsCome(t *testing.T) {
+	bothServers(t, func(t *testing.T, s *testservers.MySQLServer) {
+		for _, bySet := range []bool{true, false} {
+			b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)", "CREATE TABLE gone (id INT PRIMARY KEY, a INT)")
+			b.start.ServerUUID = b.info.UUID
+			if bySet {
+				b.start.File, b.start.Offset = "", 0
+			}
+			known, first := &memory{}, newTeller(t)
+			b.follow(first, known, func() {})
+			if len(known.saved) < 2 {
+				t.Fatalf("by set %t: %d definitions were saved", bySet, len(known.saved))
+			}
+			b.exec("INSERT INTO t VALUES (1, 2, 3)", "INSERT INTO gone VALUES (1, 2)", "ALTER TABLE t CHANGE a b INT, CHANGE b a INT", "DROP TABLE gone",
+				"INSERT INTO t (id, a, b) VALUES (4, 5, 6)")
+			h := newTeller(t)
+			b.follow(h, known, func() {})
+			var got []string
+			for _, r := range h.rows {
+				got = append(got, r.line)
+			}
+			if want := []string{"t id=1 a=2 b=3", "gone id=1 a=2", "t id=4 b=6 a=5"}; !slices.Equal(got, want) || len(h.failed) > 0 {
+				t.Errorf("by set %t: got %q, want %q; failed: %v", bySet, got, want, h.failed)
+			}
+		}
+	})
 }
