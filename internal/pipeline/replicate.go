@@ -147,6 +147,7 @@ type session struct {
 	rules     *mapping.Rules
 	state     *stateFile
 	from      source.Position
+	continues bool // from is behind what a former process has read
 	tracker   *checkpoint.Tracker[boundary, changeAt]
 	progress  *progress
 	writer    *kinesisout.Writer
@@ -217,6 +218,7 @@ func (r *Replicate) begin(ctx context.Context, conn *client.Conn, s *session) (s
 // are new ones, and so is the epoch.
 func (r *Replicate) resume(ctx context.Context, conn *client.Conn, s *session) (skipRule, error) {
 	d := &s.state.doc
+	s.continues = true
 	same := d.Position.ServerUUID == s.server.UUID
 	skip, err := d.skip(same)
 	if err != nil {
@@ -391,9 +393,13 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 			return err
 		}
 	}
+	known, err := openDefinitions(ctx, r.cfg.Store, r.cfg.Task, s.continues, s.state.savedPosition, r.cfg.Log)
+	if err != nil {
+		return err
+	}
 	reader := binlog.New(binlog.Config{
 		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.handler,
-		Selected: s.rules.Selected, Options: r.cfg.Rendered, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
+		Selected: s.rules.Selected, Options: r.cfg.Rendered, History: known, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
 	})
 	s.emitter.retryWith(reader.Retry)
 	return r.watched(ctx, s, func(ctx context.Context) error { return reader.Run(ctx, s.from) })
