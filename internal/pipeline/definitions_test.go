@@ -17,6 +17,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint/checkpointtest"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
 func column(t *testing.T, columnType string, set func(*schema.Column)) schema.Column {
@@ -182,4 +183,28 @@ func TestDefinitionsRefuseWhatTheyDoNotKnow(t *testing.T) {
 			t.Errorf("%s was accepted", what)
 		}
 	}
+}
+
+// What was written while nobody read, and changed its columns' names before anybody did again, is read under the old names.
+func TestDefinitionsAreKnownAfterARestart(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		table := "`" + b.name + "`.ticket"
+		db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20), w VARCHAR(20))", "INSERT INTO "+table+" VALUES (1, 'a', 'x')")
+		stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+		b.awaitStream(1)
+		db.MustExec(t, "INSERT INTO "+table+" VALUES (2, 'b', 'x')")
+		b.awaitStream(2)
+		must(t, stop())
+		db.MustExec(t, "INSERT INTO "+table+" VALUES (3, 'c', 'x')", "ALTER TABLE "+table+" CHANGE v w VARCHAR(20), CHANGE w v VARCHAR(20)",
+			"INSERT INTO "+table+" (id, v, w) VALUES (4, 'd', 'x')")
+		stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+		got := b.awaitStream(4)
+		must(t, stop())
+		for _, want := range []summary{{"load", "ticket", "1", "a"}, {"insert", "ticket", "2", "b"}, {"insert", "ticket", "3", "c"}, {"insert", "ticket", "4", "d"}} {
+			if count(got, want) != 1 {
+				t.Errorf("%v is not in %v", want, got)
+			}
+		}
+	})
 }
