@@ -248,3 +248,44 @@ func (b *bench) fromAnyBoundary(known *memory, whole *teller) {
 		}
 	}
 }
+
+// Hazard 4: a statement stands in the log before it is in force. A definition that is read in between is the one from before
+// the statement, and must not be taken for the one from behind it.
+func TestHazard4DefinitionReadTooEarly(t *testing.T) {
+	s := testservers.MySQL(t)
+	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)")
+	s.MustExec(t, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'", "SET GLOBAL rpl_semi_sync_source_wait_no_replica = 1",
+		"SET GLOBAL rpl_semi_sync_source_timeout = 600000")
+	h := newTeller(t)
+	b.follow(h, &memory{}, func() {
+		b.exec("INSERT INTO t VALUES (1, 2, 3)")
+		h.await(b.end())
+		s.MustExec(t, "SET GLOBAL rpl_semi_sync_source_enabled = 1") // nobody acknowledges: commits are held back behind the log
+		before := b.end()
+		done := make(chan error, 1)
+		go func() { done <- s.Exec(t.Context(), "USE "+b.db, "ALTER TABLE t CHANGE a b INT, CHANGE b a INT") }()
+		for !before.Before(b.end()) { // it stands in the log
+			if t.Context().Err() != nil {
+				t.Fatal("the statement is not logged")
+			}
+		}
+		h.await(b.end()) // and has been read
+		select {
+		case err := <-done:
+			t.Fatalf("the statement is in force as soon as it is logged: %v", err)
+		default:
+		}
+		s.MustExec(t, "SET GLOBAL rpl_semi_sync_source_enabled = 0")
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		b.exec("INSERT INTO t (id, a, b) VALUES (4, 5, 6)")
+	})
+	var got []string
+	for _, r := range h.rows {
+		got = append(got, r.line)
+	}
+	if want := []string{"t id=1 a=2 b=3", "t id=4 b=6 a=5"}; !slices.Equal(got, want) || len(h.failed) > 0 {
+		t.Errorf("got %q, want %q; failed: %v", got, want, h.failed)
+	}
+}
