@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -269,13 +270,13 @@ func TestHazard4DefinitionReadTooEarly(t *testing.T) {
 				t.Fatal("the statement is not logged")
 			}
 		}
-		h.await(b.end()) // and has been read
 		select {
 		case err := <-done:
 			t.Fatalf("the statement is in force as soon as it is logged: %v", err)
-		default:
+		case <-time.After(time.Second): // for the reader to see it, and to look up the definition
 		}
 		s.MustExec(t, "SET GLOBAL rpl_semi_sync_source_enabled = 0")
+		h.await(b.end())
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
