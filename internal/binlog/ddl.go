@@ -38,6 +38,9 @@ func (p *parser) create() (statementKind, []effect) {
 	if p.take("TABLE") {
 		return p.createTable(replace)
 	}
+	if replace && (p.take("DATABASE") || p.take("SCHEMA")) { // MariaDB: one that is there goes first
+		return p.whole()
+	}
 	p.takeAny("ONLINE", "OFFLINE")
 	unique := p.take("UNIQUE")
 	p.takeAny("FULLTEXT", "SPATIAL", "VECTOR")
@@ -95,10 +98,7 @@ func (p *parser) drop() (statementKind, []effect) {
 		if p.take("IF") {
 			p.take("EXISTS")
 		}
-		if !p.tok.name() {
-			return stmtUnclear, nil
-		}
-		return stmtDDL, []effect{{kind: Dropped, schema: p.tok.text, whole: true}}
+		return p.whole()
 	}
 	p.takeAny("ONLINE", "OFFLINE")
 	if p.take("INDEX") {
@@ -108,6 +108,14 @@ func (p *parser) drop() (statementKind, []effect) {
 		return p.onTable(false)
 	}
 	return p.object()
+}
+
+// whole reads the name of a schema that is dropped.
+func (p *parser) whole() (statementKind, []effect) {
+	if !p.tok.name() {
+		return stmtUnclear, nil
+	}
+	return stmtDDL, []effect{{kind: Dropped, schema: p.tok.text, whole: true}}
 }
 
 // rename reads RENAME TABLE a TO b, c TO d.

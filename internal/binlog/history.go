@@ -175,7 +175,10 @@ func (s *stream) recall(ctx context.Context) error {
 			return handled(err)
 		}
 	}
+	all := len(saved)
+	saved = slices.DeleteFunc(saved, func(v Version) bool { return !s.r.cfg.Selected(v.Schema, v.Name) })
 	s.tables.versions = newVersions(saved, start, s.progress.set, h != nil)
+	s.tables.versions.dirty = len(saved) < all // nobody watches over the others: they must not come back with another selection
 	s.tables.versions.prune(start, s.progress.set)
 	s.tables.recalled = true
 	s.tables.unlearned = h != nil

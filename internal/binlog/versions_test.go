@@ -189,3 +189,19 @@ func TestLearnedBeforeRowsCome(t *testing.T) {
 		}
 	})
 }
+
+// What was known of a table that is not selected any more is forgotten: its changes are not followed.
+func TestHistoryOfOtherTablesIsForgotten(t *testing.T) {
+	known := &memory{saved: []Version{{"db", "t", at1(1, 4, "", ""), defOf("id")}, {"db", "u", at1(1, 4, "", ""), defOf("id")}}}
+	s := offline(t, newRecorder(t), source.Position{})
+	s.r.cfg.History = known
+	if err := s.recall(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.remember(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(known.saved) != 1 || known.saved[0].Name != "t" {
+		t.Errorf("left are %+v", known.saved)
+	}
+}
