@@ -90,38 +90,34 @@ func TestDamagedFile(t *testing.T) {
 
 // File names get a seventh digit after 999999, and are not to be compared as texts.
 func TestFilesBeyondSixDigits(t *testing.T) {
-	for name, opts := range map[string][]testservers.Option{"GTID": nil, "no GTID": {testservers.NoGTID()}} {
-		t.Run(name, func(t *testing.T) {
-			s := testservers.MySQL(t, opts...)
-			s.MustExec(t, "RESET BINARY LOGS AND GTIDS TO 999998")
-			b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY)")
-			for id := range 4 {
-				b.exec(fmt.Sprintf("INSERT INTO t VALUES (%d)", id), "FLUSH BINARY LOGS")
-			}
-			all := b.recorder(b.start)
-			var ids []uint64
-			all.onRows = func(*Rows) error { ids = append(ids, all.tx.ID>>32); return nil }
-			if err := b.read(b.start, all); err != nil {
-				t.Fatal(err)
-			}
-			if want := []uint64{999998, 999999, 1000000, 1000001}; !slices.Equal(ids, want) {
-				t.Errorf("transactions are in files %d, want %d", ids, want)
-			}
-			last := all.boundaries[len(all.boundaries)-1]
-			if last.pos.File != "binlog.1000001" {
-				t.Errorf("the last boundary is in %s", last.pos.File)
-			}
-			for _, from := range all.boundaries {
-				if from.pos.Before(last.pos) != (from != last) {
-					t.Errorf("%v is not before %v", from.pos, last.pos)
-				}
-				from.pos.ServerUUID = b.info.UUID
-				r := b.recorder(from.pos)
-				err := b.read(from.pos, r)
-				r.lines = withoutDefinitions(r.lines)
-				b.want(r, err, withoutDefinitions(all.lines[from.lines:])...)
-			}
-		})
+	s := testservers.MySQL(t, testservers.NoGTID())
+	s.MustExec(t, "RESET BINARY LOGS AND GTIDS TO 999998")
+	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY)")
+	for id := range 4 {
+		b.exec(fmt.Sprintf("INSERT INTO t VALUES (%d)", id), "FLUSH BINARY LOGS")
+	}
+	all := b.recorder(b.start)
+	var ids []uint64
+	all.onRows = func(*Rows) error { ids = append(ids, all.tx.ID>>32); return nil }
+	if err := b.read(b.start, all); err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint64{999998, 999999, 1000000, 1000001}; !slices.Equal(ids, want) {
+		t.Errorf("transactions are in files %d, want %d", ids, want)
+	}
+	last := all.boundaries[len(all.boundaries)-1]
+	if last.pos.File != "binlog.1000001" {
+		t.Errorf("the last boundary is in %s", last.pos.File)
+	}
+	for _, from := range all.boundaries {
+		if from.pos.Before(last.pos) != (from != last) {
+			t.Errorf("%v is not before %v", from.pos, last.pos)
+		}
+		from.pos.ServerUUID = b.info.UUID
+		r := b.recorder(from.pos)
+		err := b.read(from.pos, r)
+		r.lines = withoutDefinitions(r.lines)
+		b.want(r, err, withoutDefinitions(all.lines[from.lines:])...)
 	}
 }
 
