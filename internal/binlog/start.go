@@ -187,17 +187,25 @@ func purgedSet(ctx context.Context, cfg source.Config, conn *client.Conn, server
 		}
 		return ParseGTIDSet(server.Flavor, text)
 	}
-	logs, err := source.BinaryLogs(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
-	if len(logs) > 0 {
+	for attempt := 0; ; attempt++ {
+		logs, err := source.BinaryLogs(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		if len(logs) == 0 {
+			return ParseGTIDSet(server.Flavor, "")
+		}
 		head, err := ReadHead(ctx, cfg, server, logs[0].Name)
-		if err != nil || head.Set != nil {
-			return head.Set, err
+		switch {
+		case errors.Is(err, ErrPurged) && attempt < 3: // just now
+		case err != nil:
+			return nil, err
+		case head.Set == nil:
+			return ParseGTIDSet(server.Flavor, "")
+		default:
+			return head.Set, nil
 		}
 	}
-	return ParseGTIDSet(server.Flavor, "")
 }
 
 // CatchUp is how long a server may take to have executed what it, or the server that it took over from, has already
