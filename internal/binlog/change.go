@@ -108,6 +108,30 @@ func swaps(effects []effect, i int) bool {
 	return false
 }
 
+// cameBack are the names that a statement takes from tables and gives to the same ones again.
+func cameBack(effects []effect) map[name]bool {
+	origin := map[name]name{} // of the tables under new names
+	for _, f := range effects {
+		from, to := name{f.schema, f.name}, name{f.newSchema, f.new}
+		if f.kind != Renamed || !f.same {
+			return nil
+		}
+		first, moved := origin[from]
+		if !moved {
+			first = from
+		}
+		delete(origin, from)
+		origin[to] = first
+	}
+	back := map[name]bool{}
+	for n, first := range origin {
+		if n == first {
+			back[n] = true
+		}
+	}
+	return back
+}
+
 // dropAll tells of every table of a schema that was seen as if it had been dropped by itself, and then of the schema.
 func (s *stream) dropAll(ctx context.Context, c SchemaChange, at source.Position) error {
 	seen := s.tables.matching(c.Schema, "")

@@ -110,8 +110,12 @@ func (c *lookout) statement(ctx context.Context, e *event, q query) error {
 	case stmtUnclear:
 		c.ahead.add(name{}, p)
 	case stmtDDL:
+		for i := range effects {
+			effects[i] = c.s.asStored(effects[i])
+		}
+		back := cameBack(effects)
 		for _, f := range effects {
-			c.effect(c.s.asStored(f), p)
+			c.effect(f, p, back)
 		}
 	}
 	return nil
@@ -119,8 +123,10 @@ func (c *lookout) statement(ctx context.Context, e *event, q query) error {
 
 // effect notes what a statement does to one table. IF NOT EXISTS does nothing to a table that has rows, unless it was
 // dropped or renamed before, and that is noted.
-func (c *lookout) effect(f effect, p ddlPoint) {
-	selected := c.s.r.cfg.Selected
+func (c *lookout) effect(f effect, p ddlPoint, back map[name]bool) {
+	selected := func(schemaName, table string) bool {
+		return c.s.r.cfg.Selected(schemaName, table) && !back[name{schemaName, table}]
+	}
 	switch {
 	case f.whole:
 		c.ahead.add(name{f.schema, ""}, p)
