@@ -209,7 +209,7 @@ func walkRows(t testing.TB, e rowEvent, bases map[bool]*schema.Table, strict boo
 	if err != nil {
 		return fail(err)
 	}
-	var f inflater
+	f := inflater{limit: defaultLimits.event}
 	h, err := parseRows(e.kind, e.body, &f)
 	if err != nil || h.columns != len(table.Columns) || h.partial || len(h.image) > 1<<17 { // much that is small when compressed only takes time
 		return fail(err)
