@@ -38,6 +38,13 @@ type Tracker[B, P any] struct {
 	before   uint64 // changes behind the start boundary that were done before the first Next
 	done     P      // the place of change acked, or of the last one of before
 	pending  queue[marked[B]]
+	waiting  []waiter // in the order of their changes
+}
+
+// waiter is told when everything up to change seq is acknowledged.
+type waiter struct {
+	seq  uint64
+	tell func()
 }
 
 // marked is a boundary that waits for change seq.
@@ -135,14 +142,21 @@ func (t *Tracker[B, P]) Boundary(b B) {
 // Acked says that change seq is durable in the stream. Saying it again, or of a change that was not handed out, does
 // nothing.
 func (t *Tracker[B, P]) Acked(seq uint64) {
+	for _, w := range t.ack(seq) {
+		w.tell()
+	}
+}
+
+// ack takes an acknowledgement, and gives those who waited for it.
+func (t *Tracker[B, P]) ack(seq uint64) (told []waiter) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if seq <= t.acked || seq > t.given {
-		return
+		return nil
 	}
 	if seq != t.acked+1 {
 		t.bits[seq&t.mask/64] |= 1 << (seq & 63)
-		return
+		return nil
 	}
 	for t.acked = seq; t.take(t.acked + 1); t.acked++ {
 	}
@@ -154,6 +168,25 @@ func (t *Tracker[B, P]) Acked(seq uint64) {
 	if t.acked >= t.wantAt {
 		t.ask()
 	}
+	n := 0
+	for n < len(t.waiting) && t.waiting[n].seq <= t.acked {
+		n++
+	}
+	told, t.waiting = t.waiting[:n], t.waiting[n:]
+	return told
+}
+
+// Settled calls tell once, when every change handed out so far is acknowledged: at once if that is so already, else from
+// the goroutine that says the last of it.
+func (t *Tracker[B, P]) Settled(tell func()) {
+	t.mu.Lock()
+	if t.acked < t.given {
+		t.waiting = append(t.waiting, waiter{t.given, tell})
+		t.mu.Unlock()
+		return
+	}
+	t.mu.Unlock()
+	tell()
 }
 
 // take says whether seq was acknowledged out of turn, and clears that for the change that will use the bit next.

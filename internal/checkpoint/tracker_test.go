@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -330,5 +331,29 @@ func BenchmarkTracker(b *testing.B) {
 			tr.Boundary(sum{1, 1})
 			tr.Saved(seq)
 		}
+	}
+}
+
+func TestSettledWaitsForAllThatWasHandedOut(t *testing.T) {
+	tr := newTestTracker(400)
+	var told []string
+	tell := func(name string) func() { return func() { told = append(told, name) } }
+	tr.Settled(tell("nothing was handed out"))
+	give(t, tr, 3)
+	tr.Settled(tell("three"))
+	give(t, tr, 2)
+	tr.Settled(tell("five"))
+	tr.Settled(tell("five again"))
+	for _, step := range []struct {
+		seq  uint64
+		want int
+	}{{2, 1}, {3, 1}, {4, 1}, {1, 2}, {1, 2}, {5, 4}} {
+		if tr.Acked(step.seq); len(told) != step.want {
+			t.Fatalf("after %d: told %v, want %d", step.seq, told, step.want)
+		}
+	}
+	tr.Settled(tell("all"))
+	if want := []string{"nothing was handed out", "three", "five", "five again", "all"}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
 	}
 }
