@@ -128,13 +128,14 @@ type newest struct {
 
 // figures count what a check has seen.
 type figures struct {
-	schedules, kills, cuts, moments, loading, ranges, rows, loads, changes, repeated, oldTerms, refused, lost, commits int
+	schedules, kills, cuts, reloads, moments, loading, ranges, rows, loads, changes, repeated, oldTerms, refused, lost, commits int
 }
 
 func (f *figures) add(o figures) {
 	f.schedules += o.schedules
 	f.kills += o.kills
 	f.cuts += o.cuts
+	f.reloads += o.reloads
 	f.moments += o.moments
 	f.loading += o.loading
 	f.ranges += o.ranges
@@ -149,9 +150,9 @@ func (f *figures) add(o figures) {
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%d schedules, %d commits, %d kills, %d times all connections cut; stream: %d load records and %d changes kept, "+
+	return fmt.Sprintf("%d schedules, %d commits, %d kills, %d times all connections cut, %d tables loaded again; stream: %d load records and %d changes kept, "+
 		"%d repeated and %d of old terms dropped, %d entries refused, %d stored without an answer; %d checkpoints checked (%d in the middle of a table's load, %d of these with ranges), %d rows compared",
-		f.schedules, f.commits, f.kills, f.cuts, f.loads, f.changes, f.repeated, f.oldTerms, f.refused, f.lost, f.moments, f.loading, f.ranges, f.rows)
+		f.schedules, f.commits, f.kills, f.cuts, f.reloads, f.loads, f.changes, f.repeated, f.oldTerms, f.refused, f.lost, f.moments, f.loading, f.ranges, f.rows)
 }
 
 // checker replays a stream up to each checkpoint and holds it against the truth.
@@ -312,7 +313,7 @@ func (c *checker) moment(m moment) {
 			c.figures.ranges += min(len(t.Ranges), 1)
 		}
 		switch t.State {
-		case "Before load", "Full load", "Table completed":
+		case "Before load", "Full load", "Table is being reloaded", "Table completed":
 			c.table(t.Table, t.State == "Table completed", place, m.clock)
 		default:
 			c.fault("table %s is in state %q", t.Table, t.State)

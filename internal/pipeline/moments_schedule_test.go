@@ -57,6 +57,7 @@ type schedule struct {
 	schema  string
 	tables  []*randomTable
 	gap     time.Duration // that a commit stays invisible after it was sent to replicas (MySQL)
+	reloads bool          // tables are loaded again now and then
 	cuts    bool          // all connections to the source are cut now and then
 	trouble float64       // how often a request to the stream fails somehow
 	from    mysql.Position
@@ -65,6 +66,7 @@ type schedule struct {
 	proxy   *mysqlProxy
 
 	versions atomic.Uint64
+	reloaded atomic.Int64
 	commits  atomic.Int64
 	figures  figures
 
@@ -104,7 +106,7 @@ func newSchedule(t *testing.T, db *testservers.MySQLServer, seed uint64, f flaw)
 	s := &schedule{t: t, db: db, r: r, flaw: f, schema: db.Database(t), store: store, saved: make(chan struct{}, 1), stream: newStream(r)}
 	s.gap = []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 15 * time.Millisecond}[r.IntN(4)]
 	s.trouble = []float64{0, 0.02, 0.1}[r.IntN(3)]
-	s.cuts = r.IntN(2) == 0
+	s.cuts, s.reloads = r.IntN(2) == 0, f == none && r.IntN(2) == 0
 	s.tables = randomTables(r, db.Program.Flavor)
 	s.proxy = newMySQLProxy(t, db.Addr(), r)
 	s.proxy.delay = []time.Duration{0, 2 * time.Millisecond, 8 * time.Millisecond}[r.IntN(3)]
@@ -247,18 +249,12 @@ func (s *schedule) live(last bool) error {
 		}
 		l.saves = 1 + s.r.IntN(60)
 	}
-	var cut sync.WaitGroup
-	defer cut.Wait()
-	if s.cuts && s.r.IntN(3) == 0 {
-		s.figures.cuts++
-		after := time.Duration(s.r.IntN(300)) * time.Millisecond
-		cut.Go(func() {
-			pause(ctx, after)
-			s.proxy.cut()
-		})
-	}
+	replicate := pipeline.NewReplicate(cfg)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	s.disturb(ctx, &beside, replicate)
 	ended := make(chan error, 1)
-	go func() { ended <- pipeline.NewReplicate(cfg).Run(ctx) }()
+	go func() { ended <- replicate.Run(ctx) }()
 	if !last {
 		s.figures.kills++
 		select {
@@ -278,7 +274,7 @@ func (s *schedule) live(last bool) error {
 			return fmt.Errorf("a process that was to be killed made no progress; the newest checkpoint is %+v", s.newest())
 		}
 	}
-	err := s.follow(ended)
+	err := s.follow(ended, &beside)
 	cancel(nil)
 	if err != nil {
 		l.kill()
@@ -287,9 +283,32 @@ func (s *schedule) live(last bool) error {
 	return <-ended
 }
 
+// disturb cuts connections beside a process, and has tables loaded again.
+func (s *schedule) disturb(ctx context.Context, beside *sync.WaitGroup, replicate *pipeline.Replicate) {
+	after := func(limit int, f func()) {
+		d := time.Duration(s.r.IntN(limit)) * time.Millisecond
+		beside.Go(func() {
+			pause(ctx, d)
+			f()
+		})
+	}
+	if s.cuts && s.r.IntN(3) == 0 {
+		s.figures.cuts++
+		after(300, s.proxy.cut)
+	}
+	if s.reloads && s.r.IntN(2) == 0 {
+		name := s.schema + "." + s.tables[s.r.IntN(len(s.tables))].name
+		after(600, func() {
+			if replicate.Reload(ctx, name) == nil { // else the process does not run yet, or not any more
+				s.reloaded.Add(1)
+			}
+		})
+	}
+}
+
 // follow waits until everything is loaded and the writers have gone on for a while, stops them, and waits until the
 // last of their changes is saved.
-func (s *schedule) follow(ended chan error) error {
+func (s *schedule) follow(ended chan error, beside *sync.WaitGroup) error {
 	stop := sync.OnceFunc(s.stopWriters)
 	defer stop()
 	if err := s.await(ended, "the tables to be loaded", func(d savedDoc) bool { return d.completed(s.tables) }); err != nil {
@@ -299,11 +318,12 @@ func (s *schedule) follow(ended chan error) error {
 	if err := s.await(ended, "some more changes", func(savedDoc) bool { return s.commits.Load() >= enough }); err != nil {
 		return err
 	}
+	beside.Wait()
 	stop()
 	end := binlogEnd(s.t, s.db)
 	want := coord{file: fileNumber(s.t, end.Name), start: uint64(end.Pos)}
 	return s.await(ended, "the last change to be saved", func(d savedDoc) bool {
-		return coord{file: fileNumber(s.t, d.Position.File), start: d.Position.Offset}.compare(want) >= 0
+		return d.completed(s.tables) && coord{file: fileNumber(s.t, d.Position.File), start: d.Position.Offset}.compare(want) >= 0
 	})
 }
 
@@ -364,7 +384,7 @@ func (s *schedule) check() (figures, []string) {
 	}
 	f := c.figures
 	f.schedules, f.kills, f.cuts, f.commits = 1, s.figures.kills, s.figures.cuts, int(s.commits.Load())
-	f.refused, f.lost = s.stream.refused, s.stream.lost
+	f.refused, f.lost, f.reloads = s.stream.refused, s.stream.lost, int(s.reloaded.Load())
 	return f, c.faults
 }
 
