@@ -14,7 +14,6 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
-	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 type checkCmd struct{ configFlag }
@@ -66,7 +65,7 @@ func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop fun
 	}
 	c.Store = &check.Store{Store: store, Where: cfg.Checkpoint.Store.String(), Names: lockNames(cfg.Halves)}
 	if cfg.Halves&config.Replicate != 0 {
-		saved, err := pipeline.SavedPosition(ctx, store)
+		saved, err := pipeline.ReadSaved(ctx, store)
 		if err != nil {
 			return c, stop, err
 		}
@@ -92,13 +91,13 @@ func lockNames(h config.Half) (names []string) {
 	return names
 }
 
-func checkSource(cfg *config.Pipeline, saved source.Position) *check.Source {
+func checkSource(cfg *config.Pipeline, saved pipeline.Saved) *check.Source {
 	return &check.Source{
 		Config:   sourceConfig(&cfg.Source),
 		ServerID: cfg.Source.ServerID,
 		Changes:  cfg.Replication.MigrationType != config.FullLoad,
-		Saved:    saved,
-		Start:    cfg.Replication.CDCStart.Start,
+		Saved:    saved.Position, Suspended: saved.Suspended,
+		Start: cfg.Replication.CDCStart.Start,
 		Rules: func(lowerCaseTables int) check.Rules {
 			if lowerCaseTables != 0 {
 				return cfg.Replication.Rules.CaseInsensitive()

@@ -121,6 +121,10 @@ func (c *sourceCheck) tables(ctx context.Context) {
 func (c *sourceCheck) table(ctx context.Context, name source.TableName) {
 	const item = "table"
 	full := name.Schema + "." + name.Name
+	if why, suspended := c.Suspended[full]; suspended {
+		c.add(Fail, item, full+" is suspended: "+why, "mend what is named there, then: binlogstreamer reload-table "+full)
+		return
+	}
 	grant := fmt.Sprintf("GRANT SELECT ON %s.%s TO %s;", schema.QuoteIdent(name.Schema), schema.QuoteIdent(name.Name), c.user)
 	t, err := source.LoadTable(ctx, c.conn, name.Schema, name.Name)
 	if err != nil {

@@ -21,12 +21,13 @@ type Rules interface {
 
 // Source is the server side of a pipeline.
 type Source struct {
-	Config   source.Config
-	ServerID uint32
-	Rules    func(lowerCaseTables int) Rules // for a server that does or does not tell names apart by case
-	Changes  bool                            // changes are replicated, so the binlog matters
-	Saved    source.Position                 // where the pipeline goes on; zero if it has not begun
-	Start    binlog.Start                    // where it is to begin; zero: at the present end
+	Config    source.Config
+	ServerID  uint32
+	Rules     func(lowerCaseTables int) Rules // for a server that does or does not tell names apart by case
+	Changes   bool                            // changes are replicated, so the binlog matters
+	Saved     source.Position                 // where the pipeline goes on; zero if it has not begun
+	Suspended map[string]string               // by schema.table: why the pipeline sends nothing of it
+	Start     binlog.Start                    // where it is to begin; zero: at the present end
 }
 
 // sourceCheck is one look at a server.

@@ -69,6 +69,15 @@ func checkServer(t *testing.T, s *testservers.MySQLServer) {
 		t.Errorf("as little: %d faults, want 4\n%s", faults, out)
 	}
 
+	out, faults = run(t, Config{Source: &Source{
+		Config:   source.Config{Host: "127.0.0.1", Port: uint16(s.Port), User: "root", TLS: source.TLSDisabled},
+		ServerID: 4711, Rules: func(int) Rules { return inSchema(db) }, Suspended: map[string]string{db + ".keyed": "its rows cannot be read"},
+	}})
+	mustSay(t, out, "FAIL  table                 "+db+".keyed is suspended: its rows cannot be read", "binlogstreamer reload-table "+db+".keyed")
+	if faults != 1 {
+		t.Errorf("with a suspended table: %d faults\n%s", faults, out)
+	}
+
 	role := "little_role" + db
 	for _, q := range []string{
 		"CREATE ROLE " + role, fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO %s", role),

@@ -89,20 +89,32 @@ func openState(ctx context.Context, store checkpoint.Store, task string, now tim
 	return s, s.save(ctx)
 }
 
-// SavedPosition is where a task goes on whose checkpoint is in the store; zero if it has saved none.
-func SavedPosition(ctx context.Context, store checkpoint.Store) (source.Position, error) {
+// Saved is what a task's checkpoint says to whoever looks at the task from outside.
+type Saved struct {
+	Position  source.Position   // where it goes on; zero if it has saved none
+	Suspended map[string]string // by schema.table: why nothing of the table is sent
+}
+
+// ReadSaved reads the checkpoint of the task whose store it is.
+func ReadSaved(ctx context.Context, store checkpoint.Store) (Saved, error) {
 	raw, _, err := store.Load(ctx, replicateDocument)
 	if errors.Is(err, checkpoint.ErrNotFound) {
-		return source.Position{}, nil
+		return Saved{}, nil
 	}
 	var d replicateDoc
 	if err == nil {
 		err = json.Unmarshal(raw, &d)
 	}
 	if err != nil {
-		return source.Position{}, fmt.Errorf("read the checkpoint of replicate: %w", err)
+		return Saved{}, fmt.Errorf("read the checkpoint of replicate: %w", err)
 	}
-	return d.Position, nil
+	s := Saved{Position: d.Position, Suspended: make(map[string]string)}
+	for _, t := range d.Tables {
+		if t.State == StateError {
+			s.Suspended[t.Schema+"."+t.Table] = t.Error
+		}
+	}
+	return s, nil
 }
 
 // save writes the document. A conflict says that another process took over.
