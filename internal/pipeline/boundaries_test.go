@@ -113,7 +113,9 @@ func TestRestartAtEveryBoundaryAndChange(t *testing.T) {
 			if got, want := texts(l.got), texts(all[from.emitted:]); !slices.Equal(got, want) {
 				t.Fatalf("from document %d, %s: got\n%s\nwant\n%s", i, from.doc, strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
-			if l.s.state.doc.Done > 0 {
+			var d replicateDoc
+			must(t, json.Unmarshal(from.doc, &d))
+			if d.Done > 0 {
 				inside++
 			}
 			if i%2 == 1 {

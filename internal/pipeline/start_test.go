@@ -77,6 +77,12 @@ func (l *tail) Put(_ context.Context, r kinesisout.Record) error {
 	return nil
 }
 
+// Flush implements barrier: everything is acknowledged at once.
+func (l *tail) Flush(context.Context) error { return nil }
+
+// EachShard implements barrier.
+func (l *tail) EachShard(context.Context, string, []byte) error { return nil }
+
 // read reads from what is saved, or from the configured start, up to end.
 func (l *tail) read(cfg ReplicateConfig, end source.Position) error {
 	l.t.Helper()
@@ -88,7 +94,7 @@ func (l *tail) read(cfg ReplicateConfig, end source.Position) error {
 		return err
 	}
 	l.s, l.got = s, nil
-	s.emitter.out = l
+	s.emitter.out, s.emitter.barrier = l, l
 	s.emitter.stop.end = end
 	if l.wrap != nil {
 		s.handler = l.wrap(s)
