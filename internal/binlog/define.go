@@ -65,6 +65,9 @@ func (s *stream) prove(ctx context.Context, w *written) error {
 		reach = nearby // the table map will do, where looking ahead takes long
 	}
 	def, ahead, err := s.present(ctx, w.tab, reach, s.inOpenTransaction(w.tab.since))
+	if reach == nearby && isA[*EventError](err) {
+		err = errFar // what is damaged there is told when reading comes to it
+	}
 	if err != nil && !errors.Is(err, errFar) {
 		return loadFailed(w.tab, w.place, err)
 	}
