@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/dbserver"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
@@ -74,10 +76,15 @@ func TestCompressedColumns(t *testing.T) {
 func TestTableMapAlone(t *testing.T) {
 	for _, s := range everyServer(t) {
 		s.MustExec(t, "SET GLOBAL binlog_row_metadata = FULL")
-		throughBothAndAlter(t, s, slices.Concat(columnCases, compressedCases), true, nil)
+		cases := slices.DeleteFunc(slices.Concat(columnCases, compressedCases), func(c columnCase) bool {
+			return s.Program.Flavor == dbserver.MariaDB && mariaDBBinary.MatchString(c.definition) // which of these it is, the log alone does not say
+		})
+		throughBothAndAlter(t, s, cases, true, nil)
 		s.MustExec(t, "SET GLOBAL binlog_row_metadata = DEFAULT")
 	}
 }
+
+var mariaDBBinary = regexp.MustCompile(`^(BINARY\((4|16)\)|UUID|INET4|INET6)`)
 
 // TestInet6Words has every pattern of zero words in an address, with words in the others that decide how it is written.
 func TestInet6Words(t *testing.T) {
