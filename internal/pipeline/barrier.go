@@ -30,12 +30,16 @@ func (a *announcement) add(id tableID, operations ...record.ControlOperation) {
 }
 
 // announce puts what was collected into every shard, between all that was emitted before and all that will be emitted
-// later, and saves a checkpoint behind it before it returns. Called with mu held, at a boundary that the tracker knows.
+// later, and saves a checkpoint behind it before it returns. Called with mu held.
 //
 // Every shard gets its own copy, so that whoever replays a shard in its order knows which of the shard's rows are gone.
 // The checkpoint matters as much as the order: after a crash everything behind the last checkpoint is sent again, and
 // readers pass over what they have seen already. If a second drop-table could come behind rows that were sent before
 // the crash, it would take them away, and nobody would send them again.
+//
+// For the same reason it must be certain that a process that comes after a crash in the middle announces again, and
+// does whatever the announcement is for. It does where the announcement is about a statement, which it reads again.
+// Where it is about a load, it does only if it knows of the load: see announceNew.
 func (e *emitter) announce(ctx context.Context, a *announcement) error {
 	if len(a.controls) == 0 {
 		return nil
@@ -51,4 +55,16 @@ func (e *emitter) announce(ctx context.Context, a *announcement) error {
 	}
 	a.controls = nil
 	return e.persist(ctx)
+}
+
+// announceNew announces what no statement in the binlog has brought about. The tables' states, which have been changed,
+// are saved first.
+func (e *emitter) announceNew(ctx context.Context, a *announcement) error {
+	if len(a.controls) == 0 {
+		return nil
+	}
+	if err := e.persist(ctx); err != nil {
+		return err
+	}
+	return e.announce(ctx, a)
 }

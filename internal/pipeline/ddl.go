@@ -93,5 +93,5 @@ func (e *emitter) unknownRows(id tableID, c binlog.SchemaChange) {
 	}
 	e.log.Warn("a statement changed rows of a table without logging them; loading the table again",
 		"schema", id.Schema, "table", id.Table, "statement", c.Statement, "file", c.Place.File, "offset", c.Place.EventStart)
-	e.reload(id)
+	e.reload(id, &e.pending)
 }

@@ -321,19 +321,14 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 
 // turn does what is due between two transactions. A load that begins here is announced before anything that comes later.
 func (e *emitter) turn(ctx context.Context) error {
-	if err := e.emitAllChunks(ctx); err != nil {
+	if err := e.announce(ctx, &e.pending); err != nil {
 		return err
 	}
-	if len(e.requests) == 0 && len(e.pending.controls) == 0 && len(e.dueLoads) == 0 {
-		return nil
+	if err := e.takeRequests(ctx); err != nil {
+		return err
 	}
-	answer := e.takeRequests()
-	err := e.announce(ctx, &e.pending)
-	if err == nil {
-		e.startLoads()
-	}
-	answer(err)
-	return err
+	e.startLoads()
+	return e.emitAllChunks(ctx)
 }
 
 // plan gives the prepared encoder of a table version.

@@ -88,6 +88,8 @@ func TestEveryQuestionMayLoseItsConnection(t *testing.T) {
 		if got := s.versions1(t); !slices.Contains(got, "1") {
 			t.Errorf("the row was not loaded: %v", got)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if len(seen) < 8 {
 			t.Errorf("only %d questions were asked: %v", len(seen), seen)
 		}

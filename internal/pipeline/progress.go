@@ -193,7 +193,7 @@ func (t *tableProgress) snapshot() tableDoc {
 func (t *tableProgress) gone() {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
-	if t.doc.State != StateError {
+	if !t.doc.loaded() { // else the stream knows better: it was made again, say
 		t.giveUp()
 		t.doc.State = StateGone
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,8 +14,8 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 )
 
-// reload makes the load of a table begin anew at the next boundary, whatever state the table is in. Called with mu held.
-func (e *emitter) reload(id tableID) {
+// reload makes the load of a table begin anew behind an announcement, whatever state the table is in. Called with mu held.
+func (e *emitter) reload(id tableID, a *announcement) {
 	e.progress.revise(id, func(d *tableDoc) bool {
 		*d = tableDoc{State: StateReloading}
 		return true
@@ -22,12 +24,19 @@ func (e *emitter) reload(id tableID) {
 	if e.retry != nil {
 		e.retry(id.Schema, id.Table)
 	}
-	e.pending.add(id, record.DropTable, record.CreateTable)
+	a.add(id, record.DropTable, record.CreateTable)
 	if w := e.windows[id]; w != nil {
 		w.abandon() // its load ends and closes it, and then the next one is due
 		return
 	}
-	e.dueLoads = append(e.dueLoads, id)
+	e.due(id)
+}
+
+// due makes a table one that is to be loaded. Called with mu held.
+func (e *emitter) due(id tableID) {
+	if !slices.Contains(e.dueLoads, id) {
+		e.dueLoads = append(e.dueLoads, id)
+	}
 }
 
 // reloadRequest is somebody's wish for a table's reload.
@@ -37,18 +46,19 @@ type reloadRequest struct {
 }
 
 // takeRequests begins the reloads that were asked for. Called with mu held, at a boundary.
-func (e *emitter) takeRequests() (answer func(error)) {
+func (e *emitter) takeRequests(ctx context.Context) error {
 	requests := e.requests
 	e.requests = nil
+	var a announcement
 	for _, r := range requests {
 		e.log.Info("loading a table again, as was asked for", "schema", r.id.Schema, "table", r.id.Table)
-		e.reload(r.id)
+		e.reload(r.id, &a)
 	}
-	return func(err error) {
-		for _, r := range requests {
-			r.done <- err
-		}
+	err := e.announceNew(ctx, &a)
+	for _, r := range requests {
+		r.done <- err
 	}
+	return err
 }
 
 // refuseRequests answers those who still wait when the session ends.
@@ -123,9 +133,11 @@ func (r *Replicate) reloader(ctx context.Context, s *session) error {
 // loadAgain runs one table's load, in a window that opens while the stream runs.
 func (r *Replicate) loadAgain(ctx context.Context, s *session, id tableID) error {
 	loader := r.loader(s)
-	if err := loader.Open([]snapshot.Job{{Schema: id.Schema, Table: id.Table}}); err != nil {
-		return err
+	w := s.emitter.openAgain(id, loader.Guard())
+	if w == nil {
+		return nil
 	}
+	loader.Add(snapshot.Job{Schema: id.Schema, Table: id.Table}, w)
 	if err := r.mayLoad(ctx, s); err != nil {
 		return err
 	}
@@ -137,6 +149,25 @@ func (r *Replicate) loadAgain(ctx context.Context, s *session, id tableID) error
 	}
 	r.cfg.Log.Info("the table is read again; everything of it is on its way", "schema", id.Schema, "table", id.Table)
 	return nil
+}
+
+// openAgain opens the window of a table that is to be loaded again. It is nil if there is nothing to do any more: the
+// table was dropped, suspended or loaded meanwhile, or a load of it is under way, which then begins anew itself.
+func (e *emitter) openAgain(id tableID, guard time.Duration) snapshot.Window {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.progress.table(id, StateReloading).snapshot().State != StateReloading {
+		return nil
+	}
+	if w := e.windows[id]; w != nil {
+		w.abandon()
+		return nil
+	}
+	w, err := e.open(id, guard)
+	if err != nil { // there is one, which was just looked for
+		return nil
+	}
+	return w
 }
 
 // Errors of Reload.

@@ -339,11 +339,13 @@ func TestANewlySelectedTableIsLoadedWhileTheOthersStream(t *testing.T) {
 // mortal is a store that takes nothing any more once its process is dead.
 type mortal struct {
 	*checkpoint.FileStore
-	dead atomic.Bool
+	dead    atomic.Bool
+	refused atomic.Int64 // saves
 }
 
 func (m *mortal) Save(ctx context.Context, name string, doc []byte, rev checkpoint.Revision) (checkpoint.Revision, error) {
 	if m.dead.Load() {
+		m.refused.Add(1)
 		return checkpoint.None, errors.New("the process is dead")
 	}
 	return m.FileStore.Save(ctx, name, doc, rev)
@@ -377,6 +379,36 @@ func TestNothingIsSentBeforeTheCheckpointBehindAnAnnouncement(t *testing.T) {
 	if n := count(all, summary{Operation: "drop-table", Table: "ticket"}); n != 1+2 {
 		t.Errorf("%d× drop-table, want one before the load and one for each shard", n)
 	}
+}
+
+// TestAReloadIsDurableBeforeItIsAnnounced kills a process that cannot save any more when a reload is asked for. The next
+// one knows of no reload, and must find that nobody was told of one.
+func TestAReloadIsDurableBeforeItIsAnnounced(t *testing.T) {
+	b := newBench(t, testservers.SharedMySQL(t))
+	b.exec("CREATE TABLE ticket (id INT PRIMARY KEY, v INT)")
+	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	b.awaitState("ticket", StateCompleted)
+	must(t, stop())
+	store := &mortal{FileStore: b.store}
+	cfg := b.config(FullLoadAndCDC)
+	cfg.Store, cfg.Grace, cfg.SaveEvery = store, time.Millisecond, time.Hour
+	replicate := NewReplicate(cfg)
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	ended := make(chan error, 1)
+	go func() { ended <- replicate.Run(ctx) }()
+	b.exec("INSERT INTO ticket VALUES (1,1)")
+	b.awaitEqual("ticket")
+	store.dead.Store(true)
+	go func() { _ = replicate.Reload(ctx, b.name+".ticket") }()
+	await(t, "the reload comes to its first save", func() bool { return store.refused.Load() > 0 })
+	kill()
+	<-ended
+
+	stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	b.exec("INSERT INTO ticket VALUES (2,2)")
+	b.awaitEqual("ticket")
+	must(t, stop())
 }
 
 // TestAnnouncementsSurviveCrashes kills the process at random moments around TRUNCATE, DROP, swaps and reloads.

@@ -249,7 +249,7 @@ func (w *window) Begin(ctx context.Context, t *schema.Table) error {
 		defer w.emitter.mu.Unlock()
 		var a announcement
 		a.add(w.id, record.DropTable, record.CreateTable)
-		if err := w.emitter.announce(ctx, &a); err != nil {
+		if err := w.emitter.announceNew(ctx, &a); err != nil {
 			return err
 		}
 	}
@@ -258,7 +258,13 @@ func (w *window) Begin(ctx context.Context, t *schema.Table) error {
 }
 
 // Gone implements snapshot.Window.
-func (w *window) Gone() { w.load.gone() }
+func (w *window) Gone() {
+	w.emitter.mu.Lock()
+	defer w.emitter.mu.Unlock()
+	if !w.ended { // the load that is to come sees for itself
+		w.load.gone()
+	}
+}
 
 // Fail implements snapshot.Window.
 func (w *window) Fail(err error) error {
@@ -280,6 +286,6 @@ func (w *window) Close() {
 	}
 	delete(w.emitter.windows, w.id)
 	if w.ended && w.load.snapshot().State == StateReloading {
-		w.emitter.dueLoads = append(w.emitter.dueLoads, w.id)
+		w.emitter.due(w.id)
 	}
 }
