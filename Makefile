@@ -8,8 +8,8 @@ SHELL := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-# How many packages are tested at once. Many of them run servers of their own.
-TEST_PARALLEL ?= 2
+# How many packages are tested at once. Many of them run servers of their own and wait for these most of the time.
+TEST_PARALLEL ?= 3
 FUZZTIME ?= 20s
 
 .PHONY: build
