@@ -114,28 +114,39 @@ type summary struct {
 // stream is what the stream holds, shard by shard.
 func (b *bench) stream() (all []summary, headers []record.Header) {
 	b.t.Helper()
-	for _, shard := range []string{"shardId-000000000000", "shardId-000000000001"} {
-		it, err := b.api.GetShardIterator(b.t.Context(), &kinesis.GetShardIteratorInput{
-			StreamName: aws.String("tickets"), ShardId: aws.String(shard), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-		})
-		must(b.t, err)
-		for next := it.ShardIterator; ; {
-			out, err := b.api.GetRecords(b.t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
-			if errors.Is(err, net.ErrClosed) {
-				continue // the writer shares our connections, and a request of it was cut off when it was stopped
-			}
+	for _, shard := range shards {
+		for _, data := range b.shard(shard) {
+			h, err := record.Parse(data)
 			must(b.t, err)
-			for _, r := range out.Records {
-				h, err := record.Parse(r.Data)
-				must(b.t, err)
-				all, headers = append(all, summarize(b.t, r.Data)), append(headers, h)
-			}
-			if next = out.NextShardIterator; len(out.Records) == 0 {
-				break
-			}
+			all, headers = append(all, summarize(b.t, data)), append(headers, h)
 		}
 	}
 	return all, headers
+}
+
+// shards are those of a bench's stream.
+var shards = []string{"shardId-000000000000", "shardId-000000000001"}
+
+// shard is all data of one shard.
+func (b *bench) shard(id string) (all [][]byte) {
+	b.t.Helper()
+	it, err := b.api.GetShardIterator(b.t.Context(), &kinesis.GetShardIteratorInput{
+		StreamName: aws.String("tickets"), ShardId: aws.String(id), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+	})
+	must(b.t, err)
+	for next := it.ShardIterator; ; {
+		out, err := b.api.GetRecords(b.t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
+		if errors.Is(err, net.ErrClosed) {
+			continue // the writer shares our connections, and a request of it was cut off when it was stopped
+		}
+		must(b.t, err)
+		for _, r := range out.Records {
+			all = append(all, r.Data)
+		}
+		if next = out.NextShardIterator; len(out.Records) == 0 {
+			return all
+		}
+	}
 }
 
 func summarize(t *testing.T, data []byte) summary {

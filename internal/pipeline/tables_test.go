@@ -11,9 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
@@ -30,7 +27,7 @@ import (
 func (b *bench) replayed(table string) map[string]string {
 	b.t.Helper()
 	rows := map[string]string{}
-	for _, shard := range []string{"shardId-000000000000", "shardId-000000000001"} {
+	for _, shard := range shards {
 		filter, held := dedupe.New(), map[string]string{}
 		for _, data := range b.shard(shard) {
 			if filter.Check(data) != dedupe.Keep {
@@ -57,25 +54,6 @@ func (b *bench) replayed(table string) map[string]string {
 		}
 	}
 	return rows
-}
-
-// shard is all data of one shard.
-func (b *bench) shard(id string) (all [][]byte) {
-	b.t.Helper()
-	it, err := b.api.GetShardIterator(b.t.Context(), &kinesis.GetShardIteratorInput{
-		StreamName: aws.String("tickets"), ShardId: aws.String(id), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-	})
-	must(b.t, err)
-	for next := it.ShardIterator; ; {
-		out, err := b.api.GetRecords(b.t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
-		must(b.t, err)
-		for _, r := range out.Records {
-			all = append(all, r.Data)
-		}
-		if next = out.NextShardIterator; len(out.Records) == 0 {
-			return all
-		}
-	}
 }
 
 // table is what the source holds.
