@@ -150,29 +150,16 @@ func (c *cluster) promote() {
 // kept is what a reader of the stream keeps, shard by shard, with the rule that drops what was sent twice.
 func (c *cluster) kept() (list []summary, headers []record.Header) {
 	c.t.Helper()
-	for _, shard := range []string{"shardId-000000000000", "shardId-000000000001"} {
+	for _, shard := range shards {
 		filter := dedupe.New()
-		it, err := c.api.GetShardIterator(c.t.Context(), &kinesis.GetShardIteratorInput{
-			StreamName: aws.String("tickets"), ShardId: aws.String(shard), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-		})
-		must(c.t, err)
-		for next := it.ShardIterator; ; {
-			out, err := c.api.GetRecords(c.t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
-			must(c.t, err)
-			for _, r := range out.Records {
-				if filter.Check(r.Data) != dedupe.Keep {
-					continue
-				}
-				h, err := record.Parse(r.Data)
-				must(c.t, err)
-				if h.RecordType != "data" {
-					continue
-				}
-				s := summarize(c.t, r.Data)
-				list, headers = append(list, s), append(headers, h)
+		for _, data := range c.shard(shard) {
+			if filter.Check(data) != dedupe.Keep {
+				continue
 			}
-			if next = out.NextShardIterator; len(out.Records) == 0 {
-				break
+			h, err := record.Parse(data)
+			must(c.t, err)
+			if h.RecordType == "data" {
+				list, headers = append(list, summarize(c.t, data)), append(headers, h)
 			}
 		}
 	}
