@@ -71,8 +71,10 @@ func (e *emitter) born(id tableID) {
 	}
 }
 
-// vanished ends a table. Its load, if one is under way, finds that out by itself.
+// vanished ends a table, and with it whatever was wrong with it: if it is made again, all of its rows are in the binlog.
+// Its load, if one is under way, finds that out by itself.
 func (e *emitter) vanished(id tableID) {
+	delete(e.suspended, id)
 	e.progress.revise(id, func(d *tableDoc) bool {
 		*d = tableDoc{State: StateGone, Rows: d.Rows}
 		return true

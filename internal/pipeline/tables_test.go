@@ -241,6 +241,13 @@ func TestAFaultyTableIsSuspendedAndTheOthersGoOn(t *testing.T) {
 		b.exec("INSERT INTO ticket VALUES (5,5)")
 		b.awaitEqual("ticket")
 		b.awaitState("ticket", StateCompleted)
+
+		// A new table under the old name has nothing to do with what was wrong with the old one.
+		b.exec("SET binlog_row_image = 'MINIMAL'", "UPDATE ticket SET v = 50 WHERE id = 5")
+		b.awaitState("ticket", StateError)
+		b.exec("DROP TABLE ticket", "CREATE TABLE ticket (id INT PRIMARY KEY, v INT)", "INSERT INTO ticket VALUES (6,6)")
+		b.awaitEqual("ticket")
+		b.awaitState("ticket", StateCompleted)
 		must(t, stop())
 	})
 }
