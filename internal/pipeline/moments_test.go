@@ -39,7 +39,7 @@ func eachServer(t *testing.T, f func(t *testing.T, db *testservers.MySQLServer))
 //
 // BINLOGSTREAMER_SCHEDULES says how many schedules to run on each server, BINLOGSTREAMER_SEED where they begin.
 func TestEveryCheckpointEqualsTheTables(t *testing.T) {
-	schedules, first := setting(t, "BINLOGSTREAMER_SCHEDULES", 5), setting(t, "BINLOGSTREAMER_SEED", 1)
+	schedules, first := setting(t, "BINLOGSTREAMER_SCHEDULES", 3), setting(t, "BINLOGSTREAMER_SEED", 1)
 	eachServer(t, func(t *testing.T, db *testservers.MySQLServer) {
 		var sum figures
 		for seed := first; seed < first+schedules; seed++ {
