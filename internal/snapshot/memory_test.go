@@ -45,6 +45,8 @@ func (s *sinkWindow) Forget(Mark)                                  {}
 func (s *sinkWindow) Reach(context.Context, source.Position) error { return nil }
 func (s *sinkWindow) Hold(context.Context) (Hold, error)           { return stillHold{}, nil }
 func (s *sinkWindow) Gone()                                        {}
+func (s *sinkWindow) Begin(context.Context, *schema.Table) error   { return nil }
+func (s *sinkWindow) Fail(err error) error                         { return err }
 
 func (s *sinkWindow) Restart() int {
 	s.mu.Lock()
@@ -194,6 +196,3 @@ func numbers(alias string) string {
 	}
 	return q + ") " + alias
 }
-
-func (w *sinkWindow) Begin(context.Context, *schema.Table) error { return nil }
-func (w *sinkWindow) Fail(err error) error                       { return err }
