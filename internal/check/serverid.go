@@ -28,6 +28,10 @@ func (c *sourceCheck) serverID(ctx context.Context) {
 	}
 	replicas, user, err := c.lookForID(ctx, own)
 	switch {
+	case c.server.Flavor == source.MariaDB && isDenied(err):
+		// MariaDB since 10.5 asks for a privilege here that nothing else of the pipeline needs.
+		c.add(Warn, item, fmt.Sprintf("%d; this user may not see whether another replica uses it", own),
+			"look at SHOW SLAVE HOSTS as an administrator, or GRANT REPLICATION MASTER ADMIN to this user; no run needs it")
 	case err != nil:
 		c.add(Warn, item, fmt.Sprintf("%d; whether another replica uses it can't be seen: %v", own, err), "")
 	case user == nil:

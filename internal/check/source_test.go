@@ -87,8 +87,14 @@ func checkServer(t *testing.T, s *testservers.MySQLServer) {
 			t.Fatal(err)
 		}
 	}
-	if out, faults := look(t, s, "little", "pw", db, 4711); faults != 0 {
+	out, faults = look(t, s, "little", "pw", db, 4711)
+	if faults != 0 {
 		t.Errorf("with a role: %d faults\n%s", faults, out)
+	}
+	if strings.Contains(t.Name(), "mariadb") {
+		mustSay(t, out, "warn  server id", "GRANT REPLICATION MASTER ADMIN")
+	} else {
+		mustSay(t, out, "4711, and no other")
 	}
 	if out, faults := look(t, s, "little", "wrong", db, 4711); faults != 1 {
 		t.Errorf("with a wrong password: %d faults\n%s", faults, out)
