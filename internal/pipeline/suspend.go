@@ -56,6 +56,9 @@ func unrenderable(err error, id tableID) (error, bool) {
 		plan     *planError
 	)
 	if errors.As(err, &column) || errors.As(err, &mismatch) || errors.As(err, &plan) {
+		if named := (*binlog.TableError)(nil); errors.As(err, &named) {
+			return err, true // its cure stands in it
+		}
 		return fmt.Errorf("%w; mend the value or the column, then run: binlogstreamer reload-table %s.%s", err, id.Schema, id.Table), true
 	}
 	return nil, false

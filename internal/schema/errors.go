@@ -7,8 +7,7 @@ import (
 
 // ErrPartialImage is returned when a row image leaves columns out: the server writes binlog_row_image=MINIMAL or
 // NOBLOB, at least in that session, and a change without all its columns is not a whole record.
-var ErrPartialImage = errors.New("the row image leaves columns out; set binlog_row_image=FULL on the server " +
-	"(and in every session that changes it), then reload the table")
+var ErrPartialImage = errors.New("the row image leaves columns out")
 
 // ErrCorrupt is returned when bytes from the server are no value of their column's type: they end early, or hold
 // something that the type cannot.
