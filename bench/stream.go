@@ -43,12 +43,12 @@ func streamOurs(ctx context.Context, p *params, done func(items, bytes int64)) e
 			}
 		}
 	}()
-	return replicate(ctx, p)
+	return replicate(ctx, p, pipeline.SuspendTable)
 }
 
 // refusalOurs is the same where something comes that has to be refused.
 func refusalOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	err := replicate(ctx, p)
+	err := replicate(ctx, p, pipeline.StopTask)
 	if err == nil || !strings.Contains(err.Error(), p.Refusal) {
 		return fmt.Errorf("ended with %w where %q was due", err, p.Refusal)
 	}
@@ -56,7 +56,7 @@ func refusalOurs(ctx context.Context, p *params, done func(items, bytes int64)) 
 	return nil
 }
 
-func replicate(ctx context.Context, p *params) error {
+func replicate(ctx context.Context, p *params, tableErrors pipeline.ErrorPolicy) error {
 	rules, err := mapping.Parse(fmt.Appendf(nil, `{"rules": [{"rule-type": "selection", "rule-id": "1", "rule-name": "1",
 		"object-locator": {"schema-name": %q, "table-name": %q}, "rule-action": "include"}]}`, cmp.Or(p.Database, database), p.Table))
 	if err != nil {
@@ -68,7 +68,7 @@ func replicate(ctx context.Context, p *params) error {
 	}
 	return pipeline.NewReplicate(pipeline.ReplicateConfig{
 		Task: "bench", Migration: pipeline.CDC, Source: p.source(), ServerID: 7003, Rules: rules,
-		Records: recordOptions(), Rendered: schema.Options{}, Deduplicate: true,
+		Records: recordOptions(), Rendered: schema.Options{}, Deduplicate: true, TableErrors: tableErrors,
 		Stream: kinesisout.Config{API: kinesisout.NewClient(awsConfig(), p.Stream), StreamName: streamName},
 		Store:  store, Start: fmt.Sprintf("%s:%d", p.File, p.Offset), Log: discard,
 	}).Run(ctx)
