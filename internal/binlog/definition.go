@@ -96,22 +96,14 @@ func primaryKey(m *tableMap) []int {
 // the present definition if there is one, where that has a column of the same name.
 func fromTableMap(m *tableMap, base *schema.Table, cs charsets) (*schema.Table, error) {
 	t := &schema.Table{Schema: string(m.Schema), Name: string(m.Table)}
-	unsigned, collations, enumCollations := m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap()
-	enums, sets, visible := m.EnumStrValueMap(), m.SetStrValueMap(), m.VisibilityMap()
+	columns, visible := columnsOf(m), m.VisibilityMap()
 	for i := range m.ColumnType {
-		collation := cs[collations[i]]
-		if id, ok := enumCollations[i]; ok {
-			collation = cs[id]
-		}
-		labels := enums[i]
-		if labels == nil {
-			labels = sets[i]
-		}
+		collation, labels := columns.text(i, cs)
 		labels, err := decodeLabels(labels, collation)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", m.ColumnName[i], err)
 		}
-		text, err := columnType(m, i, unsigned[i], collation, labels)
+		text, err := columnType(m, i, columns.unsigned[i], collation, labels)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", m.ColumnName[i], err)
 		}

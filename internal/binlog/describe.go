@@ -20,19 +20,11 @@ func describeColumns(t *schema.Table) []string {
 
 // describeMap lists what a table map says of its columns: the names only if it has them.
 func describeMap(m *tableMap, cs charsets) []string {
-	unsigned, collations, enumCollations := m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap()
-	enums, sets := m.EnumStrValueMap(), m.SetStrValueMap()
+	columns := columnsOf(m)
 	out := make([]string, len(m.ColumnType))
 	for i := range m.ColumnType {
-		collation := cs[collations[i]]
-		if id, ok := enumCollations[i]; ok {
-			collation = cs[id]
-		}
-		labels := enums[i]
-		if labels == nil {
-			labels = sets[i]
-		}
-		text, err := columnType(m, i, unsigned[i], collation, labels)
+		collation, labels := columns.text(i, cs)
+		text, err := columnType(m, i, columns.unsigned[i], collation, labels)
 		if err != nil {
 			text = fmt.Sprintf("type %d", realType(m, i))
 		}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 // tableMap is a table map as the client library reads it. The library does not know MariaDB's compressed columns, nor that
@@ -165,4 +167,27 @@ func realType(m *tableMap, i int) byte {
 		}
 	}
 	return t
+}
+
+// mapColumns is what a table map's metadata says of its columns, by their index.
+type mapColumns struct {
+	unsigned                   map[int]bool
+	collations, enumCollations map[int]uint64
+	enums, sets                map[int][]string
+}
+
+func columnsOf(m *tableMap) mapColumns {
+	return mapColumns{m.UnsignedMap(), m.CollationMap(), m.EnumSetCollationMap(), m.EnumStrValueMap(), m.SetStrValueMap()}
+}
+
+// text is a column's collation, and its labels where it is an ENUM or a SET, in the bytes of the log.
+func (c *mapColumns) text(i int, cs charsets) (source.Collation, []string) {
+	collation, labels := cs[c.collations[i]], c.enums[i]
+	if id, ok := c.enumCollations[i]; ok {
+		collation = cs[id]
+	}
+	if labels == nil {
+		labels = c.sets[i]
+	}
+	return collation, labels
 }
