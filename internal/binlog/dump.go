@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -88,7 +89,16 @@ func dumpAt(conn *client.Conn, cfg Config, server source.Server, file string, of
 
 // dumpLog asks for the log from a file and offset to its present end, in the way of tools that copy logs: without an id
 // as a replica, it ends no other dump and is ended by none.
-func dumpLog(conn *client.Conn, server source.Server, file string, offset uint64) (*source.Packets, error) {
+func dumpLog(ctx context.Context, conn *client.Conn, server source.Server, file string, offset uint64) (*source.Packets, error) {
+	statements := []string{"SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'"}
+	if server.Flavor == source.MariaDB {
+		statements = append(statements, "SET @mariadb_slave_capability = 4")
+	}
+	for _, s := range statements {
+		if err := source.Exec(ctx, conn, s); err != nil {
+			return nil, err
+		}
+	}
 	if offset > maxDumpOffset {
 		offset = fileHeader
 	}
@@ -179,3 +189,10 @@ func readTimeout(heartbeat time.Duration) time.Duration { return max(10*heartbea
 
 // searchTimeout is how long it may take for the first event: the server may have to look through many files.
 const searchTimeout = 10 * time.Minute
+
+// closeWith closes a connection that may be in the middle of a dump, when ctx is done or the returned function is called.
+func closeWith(ctx context.Context, conn *client.Conn) (done func()) {
+	closeConn := sync.OnceFunc(func() { conn.Conn.Conn.Close() })
+	stop := context.AfterFunc(ctx, closeConn)
+	return func() { stop(); closeConn() }
+}

@@ -2,13 +2,9 @@ package binlog
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"sync"
 	"time"
 
-	"github.com/go-mysql-org/go-mysql/client"
-	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -25,42 +21,19 @@ func (h Head) Time() time.Time { return time.Unix(h.Began, 0).UTC() }
 
 // glance opens a dump from the start of a file that ends at the present end of the log. It takes no server id, so that
 // the server neither lists it as a replica nor ends another dump for it.
-func glance(ctx context.Context, cfg source.Config, server source.Server, file string) (_ *source.Packets, done func(), err error) {
+func glance(ctx context.Context, cfg source.Config, server source.Server, file string) (packets *source.Packets, done func(), err error) {
 	conn, err := source.Connect(ctx, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	var once sync.Once
-	closeConn := func() { once.Do(func() { conn.Conn.Conn.Close() }) }
-	stop := context.AfterFunc(ctx, closeConn)
-	end := func() { stop(); closeConn() }
-	defer func() {
-		if err != nil {
-			end()
-		}
-	}()
-	statements := []string{"SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'"}
-	if server.Flavor == source.MariaDB {
-		statements = append(statements, "SET @mariadb_slave_capability = 4")
-	}
-	for _, s := range statements {
-		if err := source.Exec(ctx, conn, s); err != nil {
-			return nil, nil, err
-		}
-	}
-	p, err := glanceAt(conn, server, file)
+	end := closeWith(ctx, conn)
+	p, err := dumpLog(ctx, conn, server, file, fileHeader)
 	if err != nil {
+		end()
 		return nil, nil, err
 	}
 	p.SetTimeout(searchTimeout)
 	return p, end, nil
-}
-
-func glanceAt(conn *client.Conn, server source.Server, file string) (*source.Packets, error) {
-	b := binary.LittleEndian.AppendUint32(nil, fileHeader)
-	b = binary.LittleEndian.AppendUint16(b, replication.BINLOG_DUMP_NON_BLOCK|dumpFlags(server)&^replication.USE_HEARTBEAT_EVENT_V2)
-	b = binary.LittleEndian.AppendUint32(b, 0)
-	return source.Send(conn, mysql.COM_BINLOG_DUMP, append(b, file...))
 }
 
 // ReadHead reads the start of one log file, on a connection of its own.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -172,11 +171,7 @@ func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready 
 	if err != nil {
 		return err
 	}
-	var once sync.Once
-	closeConn := func() { once.Do(func() { conn.Conn.Conn.Close() }) }
-	defer closeConn()
-	stop := context.AfterFunc(ctx, closeConn)
-	defer stop()
+	defer closeWith(ctx, conn)()
 
 	server, err := source.Describe(ctx, conn)
 	if err != nil {

@@ -3,7 +3,6 @@ package binlog
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -24,22 +23,10 @@ func scan(ctx context.Context, s *stream, ahead *lookahead, to source.Position) 
 	if err != nil {
 		return err
 	}
-	var once sync.Once
-	closeConn := func() { once.Do(func() { conn.Conn.Conn.Close() }) }
-	defer closeConn()
-	stop := context.AfterFunc(ctx, closeConn)
-	defer stop()
+	defer closeWith(ctx, conn)()
 
-	if err := source.Exec(ctx, conn, "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'"); err != nil {
-		return err
-	}
-	if s.mariadb {
-		if err := source.Exec(ctx, conn, "SET @mariadb_slave_capability = 4"); err != nil {
-			return err
-		}
-	}
 	from := ahead.end
-	packets, err := dumpLog(conn, s.progress.server, from.File, from.Offset)
+	packets, err := dumpLog(ctx, conn, s.progress.server, from.File, from.Offset)
 	if err != nil {
 		return err
 	}
