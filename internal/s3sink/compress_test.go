@@ -11,6 +11,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 	"time"
 
 	"github.com/klauspost/compress/snappy"
@@ -132,6 +134,20 @@ func TestObjectForms(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestMetaNames holds the names that docs/FORMATS.md promises to readers of the objects.
+func TestMetaNames(t *testing.T) {
+	m := Meta{Stream: "tickets", StreamCreated: 1_760_000_000, Shard: "shardId-000000000003", First: "1000", Last: "9999",
+		Records: 9000, Bytes: 123456, CRC32: "0badcafe", Layout: 3}
+	want := map[string]string{
+		"binlogstreamer-format": "1", "binlogstreamer-stream": "tickets", "binlogstreamer-stream-created": "1760000000",
+		"binlogstreamer-shard": "shardId-000000000003", "binlogstreamer-first": "1000", "binlogstreamer-last": "9999",
+		"binlogstreamer-count": "9000", "binlogstreamer-bytes": "123456", "binlogstreamer-crc32": "0badcafe", "binlogstreamer-layout": "3",
+	}
+	if diff := cmp.Diff(want, m.Map()); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -37,7 +37,7 @@ const (
 	keyLast    = metaPrefix + "last"
 	keyCount   = metaPrefix + "count"
 	keyBytes   = metaPrefix + "bytes"
-	keyCRC32   = metaPrefix + "sha256"
+	keyCRC32   = metaPrefix + "crc32"
 	keyLayout  = metaPrefix + "layout"
 )
 
