@@ -147,6 +147,9 @@ func (w *window) abandon() {
 	w.answer(snapshot.ErrGivenUp)
 }
 
+// over says whether nothing more of this load is wanted: it was given up, or its window is closed. Called with mu held.
+func (w *window) over() bool { return w.ended || w.emitter.windows[w.id] != w }
+
 // answer gives all waiting chunks back.
 func (w *window) answer(err error) {
 	for _, p := range w.pending {
@@ -187,12 +190,12 @@ func (w *window) Deliver(ctx context.Context, mark snapshot.Mark, c *snapshot.Ch
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(w.marks, mark.ID)
-	if w.ended {
+	if w.over() {
 		c.Release()
 		p.done <- snapshot.ErrGivenUp
 		return p.done
 	}
-	if mark.Defined <= w.voidAt || e.windows[w.id] != w {
+	if mark.Defined <= w.voidAt {
 		c.Release()
 		p.done <- snapshot.ErrVoid
 		return p.done
@@ -273,14 +276,13 @@ func (w *window) Fail(err error) error {
 	return w.emitter.suspend(w.id, err)
 }
 
-// Close implements snapshot.Window. A load that was given up for the sake of another one makes room for it.
+// Close implements snapshot.Window. A load that was given up for the sake of another one makes room for it. One reader
+// may find out that the table is gone, and close, while others wait for their chunks.
 func (w *window) Close() {
 	w.emitter.mu.Lock()
 	defer w.emitter.mu.Unlock()
-	for _, p := range w.pending {
-		p.Release()
-	}
-	w.pending, w.notes = nil, nil
+	w.answer(snapshot.ErrGivenUp)
+	w.notes = nil
 	if w.emitter.windows[w.id] != w {
 		return
 	}

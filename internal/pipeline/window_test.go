@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -309,5 +310,31 @@ func TestAChunkReadBeforeADefinitionChangeIsVoid(t *testing.T) {
 	must(t, s.e.Schema(t.Context(), binlog.SchemaChange{Kind: binlog.Renamed, Schema: "shop", Name: "other", NewSchema: "shop", NewName: "ticket"}))
 	if err := <-done; err != snapshot.ErrVoid {
 		t.Errorf("a chunk that waited: err = %v, want ErrVoid", err)
+	}
+}
+
+// TestAClosedWindowGivesItsChunksUp closes a window while a chunk waits and another one is read, as the first reader does that
+// finds the table gone: the other readers must neither wait for ever nor read the chunk again for ever.
+func TestAClosedWindowGivesItsChunksUp(t *testing.T) {
+	s := newSimulation(t, 1)
+	w, err := s.e.Open("shop", "ticket", 0)
+	must(t, err)
+	chunk := func() *snapshot.Chunk {
+		return &snapshot.Chunk{Table: versioned, Layout: s.layout, High: source.Position{File: "bin.000001", Offset: 1 << 30}}
+	}
+	mark, _ := w.Mark(w.Now())
+	waiting := w.Deliver(t.Context(), mark, chunk())
+	late, _ := w.Mark(w.Now())
+	w.Close()
+	w.Close()
+	for what, done := range map[string]<-chan error{"waits": waiting, "comes late": w.Deliver(t.Context(), late, chunk())} {
+		select {
+		case err := <-done:
+			if !errors.Is(err, snapshot.ErrGivenUp) {
+				t.Errorf("a chunk that %s: err = %v, want ErrGivenUp", what, err)
+			}
+		default:
+			t.Errorf("a chunk that %s gets no answer", what)
+		}
 	}
 }

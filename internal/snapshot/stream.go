@@ -13,8 +13,8 @@ import (
 // statement, after the chunk was read. The loader reads the chunk again.
 var ErrVoid = errors.New("the table's definition changed while the chunk was read")
 
-// ErrGivenUp is what a window answers when nothing more of the table is wanted: it was suspended, or another load of it
-// is to begin. The loader goes on with the other tables.
+// ErrGivenUp is what a window answers when nothing more of the table is wanted: it was suspended, another load of it is
+// to begin, or the window is closed. The loader goes on with the other tables.
 var ErrGivenUp = errors.New("the load of the table was given up")
 
 // Stream is the emitter of changes as the loader sees it.
@@ -40,8 +40,8 @@ type Window interface {
 	// Forget gives a mark up: the chunk could not be read.
 	Forget(mark Mark)
 	// Deliver hands a chunk over. The channel gets nil once the stream has passed the chunk's High and all its
-	// surviving rows are on their way, in that order, or ErrVoid, or the error that ended the stream. It may block
-	// for as long as the target is busy. The chunk belongs to the window from then on, which releases it. Of one
+	// surviving rows are on their way, in that order, or ErrVoid or ErrGivenUp, or the error that ended the stream. It
+	// may block for as long as the target is busy. The chunk belongs to the window from then on, which releases it. Of one
 	// range, the next chunk is delivered only when the one before is through.
 	Deliver(ctx context.Context, mark Mark, c *Chunk) <-chan error
 	// Split cuts a range in two behind the key at, which no chunk has reached yet, and gives the number of the
@@ -59,7 +59,7 @@ type Window interface {
 	Gone()
 	// Fail says that the table cannot be loaded, whatever is tried. It returns nil if the other tables go on without it.
 	Fail(err error) error
-	// Close ends the noting. Chunks that are still on their way are thrown away.
+	// Close ends the noting. Chunks that are still on their way are given up. It may be called again.
 	Close()
 }
 
