@@ -83,7 +83,7 @@ func embeddedStream(t *testing.T) (*kinesis.Client, func()) {
 func awaitStream(t *testing.T, client *kinesis.Client) {
 	t.Helper()
 	waiter := kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second })
-	if err := waiter.Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String("s")}, 20*time.Second); err != nil {
+	if err := waiter.Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String("s")}, 2*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -428,6 +428,11 @@ func TestOneTableIsLoadedAgain(t *testing.T) {
 
 		loader := snapshot.New(cfg)
 		e := cfg.Stream.(*emitter)
+		await(t, "the readers of the first load have closed its windows", func() bool {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return len(e.windows) == 0
+		})
 		e.mu.Lock() // a moment that the caller chooses
 		for _, name := range []string{"ticket", "bare"} {
 			w, err := e.open(tableID{b.name, name}, loader.Guard())

@@ -98,7 +98,7 @@ func (b *bench) config(m Migration) ReplicateConfig {
 // complete runs a Replicate that ends by itself.
 func (b *bench) complete(cfg ReplicateConfig) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeoutCause(b.t.Context(), time.Minute, errors.New("it did not end by itself"))
+	ctx, cancel := context.WithTimeoutCause(b.t.Context(), 3*time.Minute, errors.New("it did not end by itself"))
 	defer cancel()
 	if err := NewReplicate(cfg).Run(ctx); err != nil || ctx.Err() != nil {
 		b.t.Fatal(errors.Join(err, context.Cause(ctx)))
@@ -130,22 +130,35 @@ var shards = []string{"shardId-000000000000", "shardId-000000000001"}
 // shard is all data of one shard.
 func (b *bench) shard(id string) (all [][]byte) {
 	b.t.Helper()
-	it, err := b.api.GetShardIterator(b.t.Context(), &kinesis.GetShardIteratorInput{
-		StreamName: aws.String("tickets"), ShardId: aws.String(id), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+	it := again(b, func(ctx context.Context) (*kinesis.GetShardIteratorOutput, error) {
+		return b.api.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{
+			StreamName: aws.String("tickets"), ShardId: aws.String(id), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+		})
 	})
-	must(b.t, err)
 	for next := it.ShardIterator; ; {
-		out, err := b.api.GetRecords(b.t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
-		if errors.Is(err, net.ErrClosed) {
-			continue // the writer shares our connections, and a request of it was cut off when it was stopped
-		}
-		must(b.t, err)
+		out := again(b, func(ctx context.Context) (*kinesis.GetRecordsOutput, error) {
+			return b.api.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: next})
+		})
 		for _, r := range out.Records {
 			all = append(all, r.Data)
 		}
 		if next = out.NextShardIterator; len(out.Records) == 0 {
 			return all
 		}
+	}
+}
+
+// again asks the stream until the answer is not that a connection was closed: the writer shares ours, and a request of it may
+// have been cut off when it was stopped.
+func again[T any](b *bench, ask func(context.Context) (T, error)) T {
+	b.t.Helper()
+	for {
+		out, err := ask(b.t.Context())
+		if errors.Is(err, net.ErrClosed) {
+			continue
+		}
+		must(b.t, err)
+		return out
 	}
 }
 
@@ -167,7 +180,7 @@ func summarize(t *testing.T, data []byte) summary {
 // awaitStream waits until the stream holds n records of data.
 func (b *bench) awaitStream(n int) []summary {
 	b.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
 		all, _ := b.stream()
 		data := slices.DeleteFunc(all, func(s summary) bool { return s.ID == "" })
 		if len(data) >= n || time.Now().After(deadline) {
