@@ -250,6 +250,9 @@ func (w *window) Begin(ctx context.Context, t *schema.Table) error {
 	case announceEverywhere:
 		w.emitter.mu.Lock()
 		defer w.emitter.mu.Unlock()
+		if w.over() { // readers would throw their rows away, and get no others
+			return snapshot.ErrGivenUp
+		}
 		var a announcement
 		a.add(w.id, record.DropTable, record.CreateTable)
 		if err := w.emitter.announceNew(ctx, &a); err != nil {
@@ -273,6 +276,9 @@ func (w *window) Gone() {
 func (w *window) Fail(err error) error {
 	w.emitter.mu.Lock()
 	defer w.emitter.mu.Unlock()
+	if w.over() { // the load that is to come, if one is, sees for itself
+		return nil
+	}
 	return w.emitter.suspend(w.id, err)
 }
 

@@ -338,3 +338,28 @@ func TestAClosedWindowGivesItsChunksUp(t *testing.T) {
 		}
 	}
 }
+
+// TestALoadThatWasGivenUpSaysNothingMore lets a load meet its end, and then begin, behind a request for another one: neither may
+// suspend the table, nor tell readers to throw its rows away.
+func TestALoadThatWasGivenUpSaysNothingMore(t *testing.T) {
+	s := newSimulation(t, 1)
+	s.e.policy, s.e.suspended = StopTask, map[tableID]bool{}
+	w, err := s.e.Open("shop", "ticket", 0)
+	must(t, err)
+	s.e.mu.Lock()
+	s.e.reload(tableID{"shop", "ticket"}, &announcement{})
+	s.e.mu.Unlock()
+	if err := w.Fail(errors.New("no SELECT privilege")); err != nil {
+		t.Errorf("Fail = %v", err)
+	}
+	w.Restart()
+	keyless := *versioned
+	keyless.Key, keyless.KeyKind = nil, schema.NoKey
+	if err := w.Begin(t.Context(), &keyless); !errors.Is(err, snapshot.ErrGivenUp) { // there is no barrier to announce it by
+		t.Errorf("Begin = %v, want ErrGivenUp", err)
+	}
+	w.Close()
+	if got := s.e.progress.table(tableID{"shop", "ticket"}, "").snapshot().State; got != StateReloading || len(s.e.dueLoads) != 1 {
+		t.Errorf("the table is in state %q, and loads of %v are due", got, s.e.dueLoads)
+	}
+}

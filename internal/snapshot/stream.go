@@ -30,8 +30,8 @@ type Window interface {
 	// definition: a change of the definition that the stream emits later makes chunks void.
 	Now() int64
 	// Begin says that the load of the table, as it is defined now, is about to read its first chunk, or, after Hold, to
-	// hand it over. It returns when readers of the stream are told. It comes after every Restart, and before ranges that
-	// an earlier run has left.
+	// hand it over. It returns when readers of the stream are told, or ErrGivenUp. It comes after every Restart, and
+	// before ranges that an earlier run has left.
 	Begin(ctx context.Context, t *schema.Table) error
 	// Mark says that a chunk is about to be read, under a definition that was looked at after the moment defined.
 	// Changes noted from now on, and within the guard before now, take their rows out of it. Mark returns a mark for
@@ -58,6 +58,7 @@ type Window interface {
 	// Gone says that the table does not exist any more: there is nothing left to load.
 	Gone()
 	// Fail says that the table cannot be loaded, whatever is tried. It returns nil if the other tables go on without it.
+	// Of a load that was given up it says nothing.
 	Fail(err error) error
 	// Close ends the noting. Chunks that are still on their way are given up. It may be called again.
 	Close()

@@ -75,7 +75,7 @@ func (t *tableLoad) begin(ctx context.Context, rd *reader) error {
 		return t.ended(t.anew(ctx, rd, 0))
 	}
 	if err := t.window.Begin(ctx, def.table); err != nil {
-		return err
+		return t.ended(err)
 	}
 	t.def = def
 	var ranges []*rangeLoad
