@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -17,6 +18,12 @@ type Job struct {
 	Schema, Table string
 	Ranges        []Range  // what is left of it, numbered from 0; none: all of it
 	Form          []string // what order their bounds are in, as Chunk.Form says. Where it has changed, the load starts anew
+}
+
+// whole says whether every bound has a value for each of n key columns. What is saved is not always what was written.
+func (j Job) whole(n int) bool {
+	fits := func(b Bound) bool { return len(b) == 0 || len(b) == n }
+	return !slices.ContainsFunc(j.Ranges, func(r Range) bool { return !fits(r.After) || !fits(r.To) })
 }
 
 // Config holds what a Loader needs.

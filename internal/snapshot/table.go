@@ -70,7 +70,7 @@ func (t *tableLoad) begin(ctx context.Context, rd *reader) error {
 	if err != nil {
 		return t.ended(err)
 	}
-	if !def.key || !def.stmt.fits(t.job.Form) {
+	if !def.key || !def.stmt.fits(t.job.Form) || !t.job.whole(len(def.stmt.keys)) {
 		t.log.Warn("the table has another key than when its load began; loading it from the start", "was", t.job.Form, "is", def.stmt.form())
 		return t.ended(t.anew(ctx, rd, 0))
 	}
