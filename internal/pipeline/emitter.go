@@ -131,8 +131,12 @@ func (e *emitter) Begin(ctx context.Context, tx *record.Transaction) error {
 	return nil
 }
 
-// stopped says whether reading ends before t. A full load needs the changes that come while it runs, so it ends first.
-func (e *emitter) stopped(t time.Time) bool { return e.stop.before(t) && e.progress.complete() }
+// stopped says whether reading ends before t.
+func (e *emitter) stopped(t time.Time) bool { return e.stop.before(t) && e.complete() }
+
+// complete says whether nothing keeps the stream from ending. A full load needs the changes that come while it runs, so it
+// ends first; where nothing is loaded, a load that another migration type has left unfinished is none.
+func (e *emitter) complete() bool { return !e.reloads || e.progress.complete() }
 
 // Rows implements binlog.Handler.
 func (e *emitter) Rows(ctx context.Context, rows *binlog.Rows) error {
@@ -313,7 +317,7 @@ func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {
 	if err := e.turn(ctx); err != nil {
 		return err
 	}
-	if e.stop.reached(e.at) && e.progress.complete() {
+	if e.stop.reached(e.at) && e.complete() {
 		return errStopPosition
 	}
 	return e.held(ctx)

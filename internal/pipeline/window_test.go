@@ -363,3 +363,17 @@ func TestALoadThatWasGivenUpSaysNothingMore(t *testing.T) {
 		t.Errorf("the table is in state %q, and loads of %v are due", got, s.e.dueLoads)
 	}
 }
+
+// TestAnUnfinishedLoadKeepsNoTaskFromStoppingThatLoadsNothing leaves a load in the middle and changes the migration type to cdc.
+func TestAnUnfinishedLoadKeepsNoTaskFromStoppingThatLoadsNothing(t *testing.T) {
+	s := newSimulation(t, 1)
+	s.e.progress.table(tableID{"shop", "ticket"}, StateFullLoad)
+	s.e.stop = stopRule{after: time.Now().Add(-time.Hour)}
+	late := &record.Transaction{ID: 1, CommitTime: time.Now()}
+	s.e.reloads = true
+	must(t, s.e.Begin(t.Context(), late))
+	s.e.reloads = false
+	if err := s.e.Begin(t.Context(), late); !errors.Is(err, errStopPosition) {
+		t.Errorf("err = %v, want the stop position", err)
+	}
+}
