@@ -48,6 +48,7 @@ type tableProgress struct {
 	numbers int              // given to ranges so far
 	anew    bool             // the load begins from the start, and readers have not been told
 	emitted bool             // rows of it may be in the stream since readers were told
+	left    bool             // no rule selects it now: it is kept for the day when one does
 }
 
 func newProgress(saved []tableDoc) *progress {
@@ -82,6 +83,39 @@ func (p *progress) docs() []tableDoc {
 		return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Table, b.Table))
 	})
 	return out
+}
+
+// shown is what is known of the tables that are replicated.
+func (p *progress) shown() []tableDoc {
+	return slices.DeleteFunc(p.docs(), func(d tableDoc) bool { return p.isLeft(tableID{d.Schema, d.Table}) })
+}
+
+func (p *progress) isLeft(id tableID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.tables[id]
+	return t != nil && t.left
+}
+
+// leave deals with tables that were selected once and are not any more. Their changes are not read from now on, so with
+// loads, once a rule selects them again, nothing but another load makes them whole. A suspended table waits for one anyway.
+func (p *progress) leave(selected func(tableID) bool, loads bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, t := range p.tables {
+		if selected(id) {
+			continue
+		}
+		t.left = true
+		switch {
+		case !loads || t.doc.State == StateError:
+		case t.doc.State == StateGone: // readers know, and a table of that name will be a new one
+			delete(p.tables, id)
+		default:
+			t.giveUp()
+			t.doc.State, t.doc.Rows = StateReloading, 0
+		}
+	}
 }
 
 // revise changes what is known of a table, which is made where it is not known, unless change says that nothing is to
@@ -129,7 +163,7 @@ func (p *progress) states() uint64 {
 
 // inSchema lists the tables of a schema that are there.
 func (p *progress) inSchema(schemaName string) (ids []tableID) {
-	for _, d := range p.docs() {
+	for _, d := range p.shown() {
 		if d.Schema == schemaName && d.State != StateGone {
 			ids = append(ids, tableID{d.Schema, d.Table})
 		}
@@ -142,8 +176,9 @@ func (p *progress) find(name string) (tableID, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var alike []string
-	for id := range p.tables {
+	for id, t := range p.tables {
 		switch full := id.Schema + "." + id.Table; {
+		case t.left:
 		case full == name:
 			return id, nil
 		case strings.EqualFold(full, name), strings.EqualFold(id.Table, name):
@@ -156,7 +191,7 @@ func (p *progress) find(name string) (tableID, error) {
 
 // suspended lists the tables that are, each with the reason.
 func (p *progress) suspended() (ids []tableID, reasons []string) {
-	for _, d := range p.docs() {
+	for _, d := range p.shown() {
 		if d.State == StateError {
 			ids = append(ids, tableID{d.Schema, d.Table})
 			reasons = append(reasons, d.Schema+"."+d.Table+": "+d.Error)
@@ -170,7 +205,7 @@ func (p *progress) complete() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.tables {
-		if !t.doc.loaded() {
+		if !t.left && !t.doc.loaded() {
 			return false
 		}
 	}

@@ -120,3 +120,32 @@ func TestProgressOfATableThatIsGone(t *testing.T) {
 		t.Errorf("a dropped table still counts as to be loaded: %+v", p.snapshot())
 	}
 }
+
+func TestProgressOfTablesThatAreNotSelectedAnyMore(t *testing.T) {
+	saved := []tableDoc{
+		{Schema: "shop", Table: "done", State: StateCompleted, Rows: 7}, {Schema: "shop", Table: "half", State: StateFullLoad, After: []string{"1"}, AfterKey: []string{"id"}},
+		{Schema: "shop", Table: "gone", State: StateGone}, {Schema: "shop", Table: "ill", State: StateError, Error: "because"}, {Schema: "shop", Table: "stays", State: StateCompleted},
+	}
+	p := newProgress(saved)
+	p.leave(func(id tableID) bool { return id.Table == "stays" }, true)
+	want := []tableDoc{
+		{Schema: "shop", Table: "done", State: StateReloading}, {Schema: "shop", Table: "half", State: StateReloading},
+		{Schema: "shop", Table: "ill", State: StateError, Error: "because"}, {Schema: "shop", Table: "stays", State: StateCompleted},
+	}
+	if got := p.docs(); !reflect.DeepEqual(got, want) {
+		t.Errorf("saved %+v", got)
+	}
+	if _, err := p.find("shop.done"); err == nil {
+		t.Error("a table that is not selected can be reloaded")
+	}
+	if ids, _ := p.suspended(); len(ids) != 0 || !p.complete() || len(p.shown()) != 1 || len(p.inSchema("shop")) != 1 {
+		t.Errorf("suspended %v, complete %v, shown %v, in the schema %v", ids, p.complete(), p.shown(), p.inSchema("shop"))
+	}
+
+	// Where nothing is loaded, what was loaded stays so.
+	p = newProgress(saved)
+	p.leave(func(tableID) bool { return false }, false)
+	if got := p.docs(); got[0].State != StateCompleted || !p.complete() {
+		t.Errorf("saved %+v, complete: %v", got, p.complete())
+	}
+}

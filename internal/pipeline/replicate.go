@@ -252,6 +252,9 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 	if err != nil {
 		return err
 	}
+	s.progress.leave(func(id tableID) bool {
+		return s.rules.Selected(id.Schema, id.Table) || s.rules.SelectedView(id.Schema, id.Table)
+	}, r.cfg.Migration == FullLoadAndCDC)
 	selected := 0
 	for _, t := range tables {
 		if t.View {

@@ -67,7 +67,7 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 func (m *replicateMetrics) observe(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = s.tracker.OldestUnacked, s.saver.age, s.progress.docs, s.retention.seconds
+	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = s.tracker.OldestUnacked, s.saver.age, s.progress.shown, s.retention.seconds
 }
 
 // read notes that a change committed at t was read.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
@@ -318,6 +319,17 @@ func TestANewlySelectedTableIsLoadedWhileTheOthersStream(t *testing.T) {
 		if n := count(all, summary{Operation: "load", Table: "ticket", ID: "1", Value: "1"}); n != 1 {
 			t.Errorf("a table that was loaded before was loaded %d times", n)
 		}
+
+		// What changes while no rule selects a table is not sent. Selected again, the table is loaded again.
+		cfg.Registerer = prometheus.NewRegistry()
+		stop = b.background(NewReplicate(cfg).Run)
+		b.exec("DELETE FROM other WHERE id = 1", "INSERT INTO other VALUES (3,3)", "INSERT INTO ticket VALUES (4,4)")
+		b.awaitEqual("ticket")
+		must(t, stop())
+		stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+		b.awaitEqual("other")
+		b.awaitState("other", StateCompleted)
+		must(t, stop())
 	})
 }
 
