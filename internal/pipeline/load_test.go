@@ -515,6 +515,26 @@ func TestAFullLoadNeedsNoBinlog(t *testing.T) {
 	}
 }
 
+// TestAFullLoadAloneTriesASuspendedViewAgain gives the user no right to a view before the second start.
+func TestAFullLoadAloneTriesASuspendedViewAgain(t *testing.T) {
+	b := newBench(t, testservers.SharedMySQL(t))
+	user := b.name + "_u"
+	b.exec("CREATE TABLE ticket (id INT PRIMARY KEY, v INT)", "INSERT INTO ticket VALUES (1,1)", "CREATE VIEW seen AS SELECT id, v FROM ticket",
+		"CREATE USER "+user+"@'%'", "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO "+user+"@'%'", "GRANT INSERT ON seen TO "+user+"@'%'")
+	cfg := b.config(FullLoad)
+	cfg.Rules, cfg.Source.User = withViews(t, b.name), user
+	if _, ok := errors.AsType[*SuspendedError](NewReplicate(cfg).Run(t.Context())); !ok {
+		t.Error("a view that cannot be read was loaded")
+	}
+	b.exec("GRANT SELECT ON seen TO " + user + "@'%'")
+	cfg.Registerer = nil
+	b.complete(cfg)
+	all, _ := b.stream()
+	if n := count(all, summary{"load", "seen", "1", "1"}); n != 1 {
+		t.Errorf("%d rows of the view, want 1", n)
+	}
+}
+
 // TestAnIdleSourceFinishesItsLoad starts a new log file while a chunk is read, and is silent from then on: no
 // transaction ever tells the stream that it has passed the chunk.
 func TestAnIdleSourceFinishesItsLoad(t *testing.T) {

@@ -276,12 +276,7 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 			s.progress.table(id, StateCompleted)
 			continue
 		}
-		if r.cfg.Migration == FullLoad {
-			s.progress.tryAgain(id)
-		}
-		if d := s.progress.table(id, StateBeforeLoad).snapshot(); !d.loaded() {
-			s.jobs = append(s.jobs, d.job())
-		}
+		r.planLoad(s, id)
 	}
 	if selected == 0 {
 		return errors.New("no table of the source is selected by the table mappings (or the user may not see them); check the schema and table names, which are case-sensitive, and GRANT SELECT")
@@ -297,10 +292,18 @@ func (r *Replicate) planView(s *session, id tableID) error {
 	if r.cfg.Migration == CDC {
 		return fmt.Errorf("view %s.%s is selected by the table mappings, but no log tells of changes of a view: exclude it, or use table-type table or migration type full-load", id.Schema, id.Table)
 	}
+	r.planLoad(s, id)
+	return nil
+}
+
+// planLoad plans what is left of a table's load, or a view's. A full load alone tries those again that it had to leave out.
+func (r *Replicate) planLoad(s *session, id tableID) {
+	if r.cfg.Migration == FullLoad {
+		s.progress.tryAgain(id)
+	}
 	if d := s.progress.table(id, StateBeforeLoad).snapshot(); !d.loaded() {
 		s.jobs = append(s.jobs, d.job())
 	}
-	return nil
 }
 
 // assemble connects the parts of a session.
