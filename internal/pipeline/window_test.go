@@ -377,3 +377,24 @@ func TestAnUnfinishedLoadKeepsNoTaskFromStoppingThatLoadsNothing(t *testing.T) {
 		t.Errorf("err = %v, want the stop position", err)
 	}
 }
+
+// TestNotesWithinTheGuardCount reads a chunk where the server does not tell what is visible: a change that was emitted before the
+// mark, but not long before, may be missing from the chunk.
+func TestNotesWithinTheGuardCount(t *testing.T) {
+	for guard, want := range map[time.Duration]int{time.Hour: 1, 0: 2} {
+		s := newSimulation(t, 1)
+		w, err := s.e.Open("shop", "ticket", guard)
+		must(t, err)
+		number := w.Restart()
+		s.follow(t)
+		before := len(s.out.records)
+		mark, _ := w.Mark(w.Now())
+		c := &snapshot.Chunk{Table: versioned, Layout: s.layout, Range: number, High: source.Position{File: "bin.000001", Offset: 1}, Last: true}
+		c.Add([][]byte{fmt.Append(nil, s.log[0]), []byte("0")})
+		c.Add([][]byte{[]byte("4711"), []byte("0")})
+		must(t, <-w.Deliver(t.Context(), mark, c))
+		if got := s.out.records[before:]; len(got) != want {
+			t.Errorf("with a guard of %v these rows are sent: %v", guard, got)
+		}
+	}
+}
