@@ -28,11 +28,20 @@ func (t token) sign(s string) bool { return t.kind == tokenSign && t.text == s }
 // name reports whether the token can be an identifier.
 func (t token) name() bool { return t.kind == tokenWord || t.kind == tokenQuoted }
 
+// sqlMode is the session's sql_mode, of which two bits change how a statement is cut into tokens.
+type sqlMode uint64
+
+const (
+	ansiQuotes         sqlMode = 1 << 2  // double quotes stand around identifiers
+	noBackslashEscapes sqlMode = 1 << 20 // a backslash in a string is nothing but a backslash
+)
+
 // lexer cuts a statement into tokens. Comments vanish, while what stands inside a version comment counts, as it did on
 // the server that logged the statement. It never fails: whatever has no end ends with the statement.
 type lexer struct {
 	text string
 	at   int
+	mode sqlMode
 }
 
 func (l *lexer) next() token {
@@ -45,9 +54,9 @@ func (l *lexer) next() token {
 	case c == '`':
 		return token{tokenQuoted, l.quoted('`', false)}
 	case c == '"':
-		return token{tokenQuoted, l.quoted('"', true)}
+		return token{tokenQuoted, l.quoted('"', l.mode&(ansiQuotes|noBackslashEscapes) == 0)}
 	case c == '\'':
-		return token{tokenString, l.quoted('\'', true)}
+		return token{tokenString, l.quoted('\'', l.mode&noBackslashEscapes == 0)}
 	case isWordByte(c):
 		for l.at < len(l.text) && isWordByte(l.text[l.at]) {
 			l.at++

@@ -15,6 +15,7 @@ import (
 type query struct {
 	schema string
 	text   []byte
+	mode   sqlMode
 	client uint16 // collation of a client whose character set may write the text differently from UTF-8; 0: it is UTF-8
 }
 
@@ -41,22 +42,26 @@ func parseQuery(e *event, f *inflater) (query, error) {
 			return q, err
 		}
 	}
-	if slices.ContainsFunc(q.text, func(b byte) bool { return b >= 0x80 }) {
-		q.client = clientCollation(rest[:status])
+	q.mode, q.client = session(rest[:status])
+	if !slices.ContainsFunc(q.text, func(b byte) bool { return b >= 0x80 }) {
+		q.client = 0
 	}
 	return q, nil
 }
 
-// clientCollation finds the client's character set among the status variables of a query; 0 is any form of UTF-8. They
-// come in a fixed order, each with a length of its own; behind the ones known here it is not to be found any more.
-func clientCollation(status []byte) uint16 {
+// session finds what the text of a query depends on among its status variables: the SQL mode and the client's character
+// set, where 0 is any form of UTF-8. They come in a fixed order, each with a length of its own; behind the ones known here
+// nothing is to be found any more.
+func session(status []byte) (mode sqlMode, client uint16) {
 	for len(status) > 0 {
 		n := 0
 		switch status[0] {
 		case 0: // flags
 			n = 4
 		case 1: // sql_mode
-			n = 8
+			if n = 8; len(status) > n {
+				mode = sqlMode(binary.LittleEndian.Uint64(status[1:]))
+			}
 		case 2: // catalog, with a zero byte behind
 			if len(status) > 1 {
 				n = 1 + int(status[1]) + 1
@@ -69,29 +74,29 @@ func clientCollation(status []byte) uint16 {
 			}
 		case 4: // character sets: client, connection, server
 			if len(status) < 3 {
-				return 0
+				return mode, 0
 			}
 			id := binary.LittleEndian.Uint16(status[1:])
 			if id == 11 || id == 33 || id == 45 || id == 46 || id == 63 || id == 76 || id == 83 || id >= 192 && id <= 247 || id >= 255 {
-				return 0
+				return mode, 0
 			}
-			return id
+			return mode, id
 		default:
-			return 0
+			return mode, 0
 		}
 		if len(status) < 1+n {
-			return 0
+			return mode, 0
 		}
 		status = status[1+n:]
 	}
-	return 0
+	return mode, 0
 }
 
 // read recognises a logged statement, whatever character set its client spoke, and gives its text in UTF-8.
 func (q query) read(sets func() (charsets, error)) (text string, kind statementKind, effects []effect, err error) {
 	if q.client == 0 {
 		text = string(q.text)
-		kind, effects = classify(text, q.schema)
+		kind, effects = classify(text, q.schema, q.mode)
 		return text, kind, effects, nil
 	}
 	known, err := sets()
@@ -99,11 +104,11 @@ func (q query) read(sets func() (charsets, error)) (text string, kind statementK
 		return "", 0, nil, err
 	}
 	if text, err = decodeText(q.text, known[uint64(q.client)]); err == nil {
-		kind, effects = classify(text, q.schema)
+		kind, effects = classify(text, q.schema, q.mode)
 		return text, kind, effects, nil
 	}
 	text = strings.ToValidUTF8(string(q.text), "\ufffd")
-	if kind, _ = classify(text, q.schema); kind == stmtDDL { // the verb is ASCII in every client's character set
+	if kind, _ = classify(text, q.schema, q.mode); kind == stmtDDL { // the verb is ASCII in every client's character set
 		kind = stmtUnclear
 	}
 	return text, kind, nil, nil

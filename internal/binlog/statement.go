@@ -41,14 +41,14 @@ type parser struct {
 
 // classify recognises a statement by its verb and the tables it names. It understands no more of the grammar than that,
 // so that it understands every version's.
-func classify(query, defaultSchema string) (statementKind, []effect) {
+func classify(query, defaultSchema string, mode sqlMode) (statementKind, []effect) {
 	switch query {
 	case "BEGIN":
 		return stmtBegin, nil
 	case "COMMIT":
 		return stmtCommit, nil
 	}
-	p := &parser{lexer: lexer{text: query}, schema: defaultSchema}
+	p := &parser{lexer: lexer{text: query, mode: mode}, schema: defaultSchema}
 	p.advance()
 	return p.statement()
 }

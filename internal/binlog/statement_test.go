@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func TestClassify(t *testing.T) {
 		{"LOAD DATA INFILE '/x' INTO TABLE `t` FIELDS TERMINATED BY ','", stmtDML, "0 db.t"},
 		{"WITH a AS (SELECT 1 FROM b) UPDATE t, a SET t.x = 1", stmtDML, "0 db.t, 0 db.a"},
 	} {
-		kind, effects := classify(c.query, "db")
+		kind, effects := classify(c.query, "db", 0)
 		if got := describeEffects(effects); kind != c.kind || got != c.want {
 			t.Errorf("classify(%q) = %d, %q, want %d, %q", c.query, kind, got, c.kind, c.want)
 		}
@@ -147,8 +148,37 @@ func TestClassifySame(t *testing.T) {
 		"CREATE TABLE t (a INT)":                                                                           false,
 		"RENAME TABLE t TO u":                                                                              true,
 	} {
-		if kind, effects := classify(query, "db"); kind != stmtDDL || effects[0].same != same {
+		if kind, effects := classify(query, "db", 0); kind != stmtDDL || effects[0].same != same {
 			t.Errorf("classify(%q) = %d, %+v, want same %t", query, kind, effects, same)
+		}
+	}
+}
+
+// What a backslash and a double quote mean depends on the session's sql_mode, which the event tells.
+func TestClassifyByMode(t *testing.T) {
+	for _, c := range []struct {
+		mode  sqlMode
+		query string
+		want  string
+	}{
+		{0, `ALTER TABLE t COMMENT 'a\', RENAME TO v', RENAME TO u`, "4 db.t>db.u"},
+		{ansiQuotes, `ALTER TABLE t COMMENT 'a\', RENAME TO v', RENAME TO u`, "4 db.t>db.u"},
+		{noBackslashEscapes, `ALTER TABLE t COMMENT 'a\', RENAME TO v`, "4 db.t>db.v"},
+		{0, `ALTER TABLE t COMMENT "a\", RENAME TO v", RENAME TO u`, "4 db.t>db.u"},
+		{noBackslashEscapes, `ALTER TABLE t COMMENT "a\", RENAME TO v`, "4 db.t>db.v"},
+		{ansiQuotes, `DROP TABLE "a\", "b""c"`, `3 db.a\, 3 db.b"c`},
+		{0, "DROP TABLE `a\\`, b", `3 db.a\, 3 db.b`},
+	} {
+		status := binary.LittleEndian.AppendUint64([]byte{0, 1, 2, 3, 4, 1}, uint64(c.mode|1<<22)) // flags, mode
+		body := append(make([]byte, 13), status...)
+		body[8], body[11] = 2, byte(len(status))
+		q, err := parseQuery(&event{body: append(append(body, "db\x00"...), c.query...)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, kind, effects, err := q.read(nil)
+		if got := describeEffects(effects); err != nil || kind != stmtDDL || got != c.want {
+			t.Errorf("%s with mode %x: %d, %q, %v; want %q", c.query, c.mode, kind, got, err, c.want)
 		}
 	}
 }
@@ -162,7 +192,7 @@ func FuzzClassify(f *testing.F) {
 		f.Add(q)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		kind, effects := classify(query, "db")
+		kind, effects := classify(query, "db", 0)
 		if len(effects) > 0 && kind != stmtDDL && kind != stmtDML {
 			t.Fatalf("classify(%q): kind %d with tables", query, kind)
 		}

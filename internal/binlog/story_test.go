@@ -137,6 +137,12 @@ var story = []chapter{
 	{ddl: []string{"SET NAMES gbk", "ALTER TABLE `t\xd6\xd0\x81\x60` RENAME COLUMN `\x81\x5c` TO x"}, changes: []string{"t中乣"},
 		rows: "INSERT INTO `t中乣` VALUES (3, 4)", want: []string{"t中乣 id=3 x=4"}, key: "id"},
 
+	// Modes in which backslashes and double quotes mean something else.
+	{ddl: []string{"SET NAMES utf8mb4, sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'", `CREATE TABLE "q\" (id INT PRIMARY KEY, x INT, y INT)`}, changes: []string{`q\`},
+		rows: "INSERT INTO `q\\` VALUES (1, 2, 3)", want: []string{`q\ id=1 x=2 y=3`}, key: "id"},
+	{ddl: []string{"SET NAMES utf8mb4, sql_mode = 'NO_BACKSLASH_ESCAPES'", "ALTER TABLE `q\\` COMMENT 'C:\\', CHANGE x y INT, CHANGE y x INT"}, changes: []string{`q\`},
+		rows: "INSERT INTO `q\\` (id, x, y) VALUES (4, 5, 6)", want: []string{`q\ id=4 y=6 x=5`}, key: "id"},
+
 	// Statements that are no business of ours.
 	{ddl: []string{
 		"CREATE PROCEDURE pr() BEGIN ALTER TABLE a ADD COLUMN zz INT; DROP TABLE a; END", "DROP PROCEDURE pr",
