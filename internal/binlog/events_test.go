@@ -111,7 +111,7 @@ func testDDL(t *testing.T, s *testservers.MySQLServer) {
 		step++
 		return false
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cfg := b.config()
 	cfg.Handler = r

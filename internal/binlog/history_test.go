@@ -49,7 +49,7 @@ func TestResetServer(t *testing.T) {
 			b.nextSecond()
 
 			// A connected reader meets it at its next connection.
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			cfg := b.config()
 			live := b.recorder(pos)

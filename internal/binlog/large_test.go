@@ -244,12 +244,14 @@ func TestLargePayloadKilled(t *testing.T) {
 		statements = append(statements, fmt.Sprintf("INSERT INTO t VALUES (%d, '%x')", i, random))
 	}
 	b.exec(append(statements, "COMMIT", "SET SESSION binlog_transaction_compression = OFF", "INSERT INTO t VALUES (1000, 'end')")...)
-	events, kills, connected := 0, 0, 0
+	events, kills, connected, due := 0, 0, 0, false
 	r := b.recorder(b.start)
 	cfg := b.config()
 	cfg.Handler = untilEndOf{handlerFunc{r, func(rows *Rows) error {
-		if events++; events%10 == 0 {
-			kills += b.killDumps()
+		events++
+		if due = due || events%10 == 1; due && kills < 3 { // at first while most of the transaction is still to be sent
+			n := b.killDumps()
+			kills, due = kills+n, n == 0
 		}
 		return r.Rows(t.Context(), rows)
 	}}, r.read(t, b)}

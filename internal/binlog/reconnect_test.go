@@ -76,19 +76,25 @@ func TestHalfDeadConnection(t *testing.T) {
 	relay := testservers.NewRelay(t, b.server.Addr())
 	cfg := b.config()
 	cfg.Source.Port = relay.Port16()
-	cfg.Source.ConnectTimeout = 300 * time.Millisecond
-	s := &journal{bench: b, cfg: cfg}
-	freeze := func(d time.Duration) func() {
-		return func() {
-			relay.Freeze()
-			timer := time.AfterFunc(d, relay.Thaw) // the network's own time
-			t.Cleanup(func() { timer.Stop() })
+	cfg.Source.ConnectTimeout = time.Second
+	attempts := 0 // to connect that the network swallows before it thaws
+	cfg.Source.Password = func(context.Context) (string, error) {
+		if attempts--; attempts < 0 {
+			relay.Thaw()
 		}
+		return "", nil
+	}
+	s := &journal{bench: b, cfg: cfg}
+	freeze := func() { attempts = 1; relay.Freeze() }
+	blink := func() {
+		relay.Freeze()
+		timer := time.AfterFunc(100*time.Millisecond, relay.Thaw) // the network's own time
+		t.Cleanup(func() { timer.Stop() })
 	}
 	connections := 0
 	s.attempt = func(n int) { connections = n }
 	s.tune = func(r *Reader) { r.silence = 400 * time.Millisecond }
-	s.trouble = []func(){freeze(100 * time.Millisecond), freeze(1500 * time.Millisecond), func() { relay.Point(b.server.Addr()) }}
+	s.trouble = []func(){blink, freeze, func() { relay.Point(b.server.Addr()) }}
 	s.run()
 	if connections < 3 {
 		t.Errorf("%d connections: the reader has not noticed", connections)
