@@ -17,8 +17,9 @@ import (
 func decodeLabels(labels []string, c source.Collation) ([]string, error) {
 	charset := c.Charset
 	plain := func(l string) bool { return !strings.ContainsFunc(l, func(r rune) bool { return r >= 0x80 }) }
-	wide := strings.HasPrefix(charset, "ucs") || strings.HasPrefix(charset, "utf16") || strings.HasPrefix(charset, "utf32")
-	if charset == "" || !wide && !slices.ContainsFunc(labels, func(l string) bool { return !plain(l) }) {
+	// The character sets in which the bytes of ASCII may stand for something else.
+	other := charset == "swe7" || strings.HasPrefix(charset, "ucs") || strings.HasPrefix(charset, "utf16") || strings.HasPrefix(charset, "utf32")
+	if charset == "" || !other && !slices.ContainsFunc(labels, func(l string) bool { return !plain(l) }) {
 		return labels, nil
 	}
 	out := make([]string, len(labels))
