@@ -45,7 +45,7 @@ func TestAGlanceMayBeCutOffAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if through {
-			if n < 10 {
+			if n < 6 {
 				t.Errorf("the context was asked for %d times only", n)
 			}
 			return
