@@ -87,10 +87,14 @@ func (s *stream) redefine(f effect, at source.Position, carried map[name]*schema
 		delete(carried, from)
 		s.tables.redefine(f.schema, f.name, at, nil)
 		s.tables.redefine(f.newSchema, f.new, at, def)
+		s.tables.gone(f.schema, f.name)
 	case f.same, f.conditional: // whoever knew the definition knows it still
 		s.tables.look(f.schema, f.name)
 	default:
 		s.tables.redefine(f.schema, f.name, at, nil)
+		if f.kind == Dropped {
+			s.tables.gone(f.schema, f.name)
+		}
 	}
 }
 
@@ -136,6 +140,7 @@ func cameBack(effects []effect) map[name]bool {
 func (s *stream) dropAll(ctx context.Context, c SchemaChange, at source.Position) error {
 	seen := s.tables.matching(c.Schema, "")
 	s.tables.redefineAll(c.Schema, at)
+	s.tables.gone(c.Schema, "")
 	for _, tab := range seen {
 		one := c
 		one.Whole, one.Name, one.Old = false, tab.name, tab.def

@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -82,5 +83,33 @@ func TestSchemaChanges(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: told\n%s\nwant\n%s", statement, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+	}
+}
+
+// Tables that nobody selected and that are gone leave nothing behind.
+func TestGoneTablesAreForgotten(t *testing.T) {
+	s := offline(t, newRecorder(t), source.Position{File: "b.000001", Offset: 4})
+	sc := new(script).start("b.000001", 4)
+	for i := range uint64(20) {
+		name := fmt.Sprintf("u%d", i)
+		sc.gtid(4*i+1).query("BEGIN").table(1, name).insert(1, 1).table(2, "kept").insert(2, 1).table(3, "t1").insert(3, uint32(i)).xid()
+		if i%2 == 0 {
+			sc.gtid(4*i + 2).query("DROP TABLE " + name)
+		} else {
+			sc.gtid(4*i + 2).query("RENAME TABLE " + name + " TO v").gtid(4*i + 3).query("DROP TABLE v")
+		}
+	}
+	if err := play(s, sc.events); err != nil {
+		t.Fatal(err)
+	}
+	if names := slices.Sorted(maps.Keys(s.tables.byName)); len(names) != 2 {
+		t.Errorf("left are %q", names)
+	}
+	sc.events = nil
+	if err := play(s, sc.gtid(1000).query("DROP DATABASE db").events); err != nil {
+		t.Fatal(err)
+	}
+	if names := slices.Sorted(maps.Keys(s.tables.byName)); len(names) != 1 || !strings.Contains(names[0], "t1") {
+		t.Errorf("left are %q", names)
 	}
 }

@@ -85,18 +85,33 @@ func (t *tables) see(body []byte, start uint64) error {
 
 // named is what is known of a table by its name, from now on if nothing was.
 func (t *tables) named(schemaName, tableName string) *table {
-	fields := append([]byte{byte(len(schemaName))}, schemaName...)
-	fields = append(append(fields, 0, byte(len(tableName))), tableName...)
-	fields = append(fields, 0)
-	tab := t.byName[string(fields)]
+	key := keyOf(schemaName, tableName)
+	tab := t.byName[key]
 	if tab == nil {
 		tab = &table{schema: schemaName, name: tableName, selected: t.selected(schemaName, tableName)}
-		t.byName[string(fields)] = tab
+		t.byName[key] = tab
 		if tab.selected {
 			t.recall(tab)
 		}
 	}
 	return tab
+}
+
+// keyOf writes a table's name as a table map has it.
+func keyOf(schemaName, tableName string) string {
+	fields := append([]byte{byte(len(schemaName))}, schemaName...)
+	fields = append(append(fields, 0, byte(len(tableName))), tableName...)
+	return string(append(fields, 0))
+}
+
+// gone lets go of the tables of a name that is not in use any more, or of a whole schema, unless they are selected: where
+// tables come and go for ever, their names would fill the memory.
+func (t *tables) gone(schemaName, name string) {
+	for _, tab := range t.matching(schemaName, name) {
+		if !tab.selected {
+			delete(t.byName, keyOf(tab.schema, tab.name))
+		}
+	}
 }
 
 // recall finds out what former Runs knew of a table, unless a statement since then may have changed it.
