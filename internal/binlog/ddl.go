@@ -58,10 +58,12 @@ func (p *parser) createTable(replace bool) (statementKind, []effect) {
 		return kind, nil
 	}
 	created := &effects[0]
-	for ; p.tok.kind != tokenEnd; p.advance() {
-		if p.tok.is("SELECT") { // where rows are logged, they are not selected again
+	for p.tok.kind != tokenEnd { // a query: where rows are logged, they are not selected again
+		if p.take("SELECT") || p.take("TABLE") || p.take("VALUES") && (p.tok.is("ROW") || p.tok.sign("(")) {
 			created.rows = true
+			continue
 		}
+		p.advance()
 	}
 	if replace { // MariaDB: one that is there goes first
 		effects = []effect{{kind: Dropped, schema: created.schema, name: created.name}, *created}
