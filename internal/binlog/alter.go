@@ -63,6 +63,8 @@ func (p *parser) alteration(e *effect, more []effect) ([]effect, bool) {
 			break
 		}
 		e.same = e.same && (p.tok.is("FOREIGN") || p.tok.is("CHECK"))
+	case p.take("WITH"):
+		e.same = e.same && !p.tok.is("SYSTEM") // MariaDB's WITH SYSTEM VERSIONING adds two columns
 	case p.take("ADD"):
 		e.same = e.same && (p.tok.is("PARTITION") || p.tok.is("INDEX") || p.tok.is("KEY") || p.tok.is("FULLTEXT") ||
 			p.tok.is("SPATIAL") || p.tok.is("FOREIGN") || p.tok.is("CHECK"))
@@ -93,7 +95,7 @@ var options = []string{
 	"COMPRESSION", "DELAY_KEY_WRITE", "DISABLE", "ENABLE", "ENCRYPTED", "ENCRYPTION", "ENCRYPTION_KEY_ID", "ENGINE", "FORCE",
 	"KEY_BLOCK_SIZE", "LOCK", "MAX_ROWS", "MIN_ROWS", "OPTIMIZE", "ORDER", "PACK_KEYS", "PAGE_COMPRESSED",
 	"PAGE_COMPRESSION_LEVEL", "PARTITION", "REBUILD", "REMOVE", "REORGANIZE", "REPAIR", "ROW_FORMAT", "STATS_AUTO_RECALC",
-	"STATS_PERSISTENT", "STATS_SAMPLE_PAGES", "TABLESPACE", "TRANSACTIONAL", "WITH", "WITHOUT",
+	"STATS_PERSISTENT", "STATS_SAMPLE_PAGES", "TABLESPACE", "TRANSACTIONAL", "WITHOUT",
 }
 
 func (p *parser) isOption() bool {

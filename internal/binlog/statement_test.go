@@ -144,6 +144,8 @@ func TestClassifySame(t *testing.T) {
 		"ALTER TABLE t ADD PARTITION (PARTITION p VALUES LESS THAN (5), PARTITION q VALUES LESS THAN (9))": true,
 		"ALTER TABLE t PARTITION BY KEY (a)":                                                               true,
 		"ALTER TABLE t REMOVE PARTITIONING":                                                                true,
+		"ALTER TABLE t WITH SYSTEM VERSIONING":                                                             false,
+		"ALTER TABLE t WITH VALIDATION":                                                                    true,
 		"ALTER TABLE t ADD SYSTEM VERSIONING":                                                              false,
 		"ALTER TABLE t ALTER COLUMN a SET DEFAULT 5":                                                       false, // it would be, but who needs it
 		"ALTER TABLE t whatever comes next year":                                                           false,
