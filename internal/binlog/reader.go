@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -99,7 +99,7 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 
 	log := r.cfg.Logger
 	connected, lost := 0, false
-	for wait := firstPause; ; {
+	for attempt := 0; ; {
 		err := r.readOnce(ctx, p, tabs, func() {
 			connected++
 			r.onReady(connected)
@@ -122,25 +122,22 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 			return err
 		}
 		if p.moved {
-			wait, p.moved = firstPause, false
+			attempt, p.moved = 0, false
 		}
 		if !lost {
 			log.Warn("lost the source, trying again", "error", err, "file", p.boundary.File, "offset", p.boundary.Offset)
 		}
 		lost = true
 		r.metrics.reconnects.Inc()
-		if err := sleep(ctx, wait/2+rand.N(wait/2)); err != nil {
+		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return err
 		}
-		wait = min(2*wait, longestPause)
+		attempt++
 	}
 }
 
-// The pauses between attempts to connect, of which a random half is taken off.
-const (
-	firstPause   = 500 * time.Millisecond
-	longestPause = 30 * time.Second
-)
+// pauses are those between attempts to connect.
+var pauses = backoff.Pauses{First: 500 * time.Millisecond, Longest: 30 * time.Second}
 
 // final reports whether another attempt would not help. Being refused counts only while no attempt has succeeded: later
 // it may be a password that is just being changed.

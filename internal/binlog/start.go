@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-mysql-org/go-mysql/client"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -171,7 +172,7 @@ func checkSet(
 		if time.Now().After(deadline) {
 			return &PositionError{Pos: pos, Err: ErrAhead, Detail: "these transactions were read and are not on this server: " + errant.String(), Hint: hintAhead}
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -213,15 +214,3 @@ func purgedSet(ctx context.Context, cfg source.Config, conn *client.Conn, server
 const CatchUp = 20 * time.Second
 
 var catchUpTimeout = CatchUp // (tests lower it)
-
-// sleep waits for d or until ctx is done, and reports why it returned early.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -53,10 +54,8 @@ const (
 func (c *sourceCheck) lookForID(ctx context.Context, id uint32) (replicas int, user *replica, err error) {
 	for look := range idLooks {
 		if look > 0 {
-			select {
-			case <-time.After(idPause):
-			case <-ctx.Done():
-				return 0, nil, context.Cause(ctx)
+			if err := backoff.Sleep(ctx, idPause); err != nil {
+				return 0, nil, err
 			}
 		}
 		list, err := c.replicas(ctx)

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // FileStore is a Store in a folder of a local disk: one file per document. Several processes may use one folder.
@@ -148,11 +150,9 @@ func (s *FileStore) exclude(ctx context.Context) (unlock func(), err error) {
 		if held {
 			return func() { _ = f.Close() }, nil // closing gives the lock back
 		}
-		select {
-		case <-time.After(2 * time.Millisecond):
-		case <-ctx.Done():
+		if err := backoff.Sleep(ctx, 2*time.Millisecond); err != nil {
 			_ = f.Close()
-			return nil, context.Cause(ctx)
+			return nil, err
 		}
 	}
 }

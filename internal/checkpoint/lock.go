@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // holder is the content of a lock file: for people and for LockedError. What holds is the file lock, which the kernel
@@ -86,10 +88,8 @@ func lockedBy(ctx context.Context, name string, f *os.File) error {
 			locked.Host, locked.PID, locked.Since = h.Host, h.PID, h.Since
 			break
 		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := backoff.Sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return locked

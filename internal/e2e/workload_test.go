@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // The tables of the workload. Every row carries a version that only its writer raises, in commit order, so that a key
@@ -176,11 +177,11 @@ func (w *workload) run(ctx context.Context, writer int) {
 		if err != nil {
 			// The server is away, or two writers met: the connection, and with it the transaction, is gone.
 			w.errs.Add(1)
-			_ = pause(ctx, 20*time.Millisecond)
+			_ = backoff.Sleep(ctx, 20*time.Millisecond)
 			continue
 		}
 		w.changes.Add(int64(n))
-		_ = pause(ctx, w.pause)
+		_ = backoff.Sleep(ctx, w.pause)
 	}
 	if c.c != nil {
 		c.c.Close()
@@ -218,16 +219,5 @@ func (w *workload) statement(writer int, version uint64, r *rand.Rand) string {
 		return fmt.Sprintf("UPDATE IGNORE ticket SET id = %d, version = %d WHERE id = %d", key(), version, n)
 	default:
 		return fmt.Sprintf("UPDATE ticket SET version = %d, price = price + 0.25, holder = 'h%d' WHERE id = %d", version, r.IntN(1e6), n)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return errors.New("stopped")
 	}
 }

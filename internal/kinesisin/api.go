@@ -41,8 +41,6 @@ type Config struct {
 	PollInterval time.Duration // between calls for a shard that has nothing new; 0 means a second
 	CallInterval time.Duration // between calls for a shard that is behind; 0 means 200 ms, as AWS allows 5 calls a second
 	Timeout      time.Duration // of one call; 0 means 30 seconds
-	MinBackoff   time.Duration // 0 means 200 ms
-	MaxBackoff   time.Duration // 0 means 20 s
 	MaxRead      int64         // about how many bytes to ask for in one call; 0 means 4 MiB
 	AcceptLoss   bool          // go on at the oldest record that is left where records may have expired unread
 
@@ -54,8 +52,6 @@ func (c Config) withDefaults() Config {
 	c.PollInterval = orDefault(c.PollInterval, time.Second)
 	c.CallInterval = orDefault(c.CallInterval, 200*time.Millisecond)
 	c.Timeout = orDefault(c.Timeout, 30*time.Second)
-	c.MinBackoff = orDefault(c.MinBackoff, 200*time.Millisecond)
-	c.MaxBackoff = orDefault(c.MaxBackoff, 20*time.Second)
 	c.MaxRead = orDefault(c.MaxRead, 4<<20)
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)

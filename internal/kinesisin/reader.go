@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // Record is one Kinesis record.
@@ -126,7 +128,7 @@ func (r *reader) iterator(ctx context.Context) (string, error) {
 		default:
 			return "", err
 		}
-		if err := sleep(ctx, r.config.MinBackoff); err != nil {
+		if err := backoff.Sleep(ctx, pauses.First); err != nil {
 			return "", err
 		}
 	}
@@ -206,7 +208,7 @@ func (r *reader) get(ctx context.Context, iterator string) (*kinesis.GetRecordsO
 		gap = max(gap, r.config.PollInterval)
 	}
 	if !r.called.IsZero() {
-		if err := sleep(ctx, time.Until(r.called.Add(gap))); err != nil {
+		if err := backoff.Sleep(ctx, time.Until(r.called.Add(gap))); err != nil {
 			return nil, err
 		}
 	}

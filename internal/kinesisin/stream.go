@@ -2,7 +2,6 @@ package kinesisin
 
 import (
 	"context"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // Stream reads one stream. Its methods may be called from several goroutines. They go on trying until their context
@@ -151,9 +152,12 @@ func (s *Stream) address() (name, arn *string) {
 	return aws.String(s.config.Stream), nil
 }
 
+// pauses are those between attempts of a call.
+var pauses = backoff.Pauses{First: 200 * time.Millisecond, Longest: 20 * time.Second}
+
 // call makes a call until it succeeds, ctx ends, or its error is one that final says the caller handles.
 func (s *Stream) call(ctx context.Context, step, shard string, final func(error) bool, f func(context.Context) error) error {
-	for wait := s.config.MinBackoff; ; wait = min(2*wait, s.config.MaxBackoff) {
+	for n := 0; ; n++ {
 		attempt, cancel := context.WithTimeout(ctx, s.config.Timeout)
 		err := f(attempt)
 		cancel()
@@ -171,20 +175,8 @@ func (s *Stream) call(ctx context.Context, step, shard string, final func(error)
 			s.config.Metrics.Failed.Inc()
 			s.config.Health.Failing(&Error{Step: step, Stream: s.config.Stream, Shard: shard, Hint: hint(err), Err: err})
 		}
-		if err := sleep(ctx, wait/2+rand.N(wait/2+1)); err != nil {
+		if err := pauses.Sleep(ctx, n); err != nil {
 			return err
 		}
-	}
-}
-
-// sleep waits for d, or until ctx is done and then says why.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

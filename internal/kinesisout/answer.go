@@ -37,7 +37,7 @@ func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ er
 	if v != throttled || l.barren >= barrenTooLong {
 		l.w.trouble.failed(l.shard.id, short(err))
 	}
-	return l.pause.next(), nil
+	return l.pause(), nil
 }
 
 // answered deals with the answers to the records of a request.
@@ -103,7 +103,7 @@ func (l *lane) stored(it *item, shardID string) {
 func (l *lane) paceAfter(progress bool, refused int, answers []types.PutRecordsResultEntry) time.Duration {
 	if progress {
 		l.barren = 0
-		l.pause.reset()
+		l.attempt = 0
 		l.w.trouble.works(l.shard.id)
 	} else if l.barren++; l.barren >= barrenTooLong {
 		l.w.trouble.failed(l.shard.id, describeRefusal(&answers[refused]))
@@ -111,7 +111,7 @@ func (l *lane) paceAfter(progress bool, refused int, answers []types.PutRecordsR
 	if refused < 0 {
 		return 0
 	}
-	return l.pause.next()
+	return l.pause()
 }
 
 // settle acknowledges the accepted records of the batch and puts the others back, to be sent before any later record

@@ -2,27 +2,21 @@ package kinesisout
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
-const (
-	firstPause = 50 * time.Millisecond
-	maxPause   = 5 * time.Second
-)
+// pauses are those between attempts of one lane or one call.
+var pauses = backoff.Pauses{First: 50 * time.Millisecond, Longest: 5 * time.Second}
 
-// backoff spreads repeated attempts: pauses double up to a bound, and a random half of each keeps lanes apart.
-type backoff struct{ attempt int }
-
-func (b *backoff) reset() { b.attempt = 0 }
-
-func (b *backoff) next() time.Duration {
-	d := min(firstPause<<min(b.attempt, 10), maxPause)
-	b.attempt++
-	return d/2 + rand.N(d/2+1)
+// pause is how long to wait after one more attempt.
+func (l *lane) pause() time.Duration {
+	l.attempt++
+	return pauses.After(l.attempt - 1)
 }
 
-// sleep waits for d, or until ctx is done or stop is closed, which may be nil.
+// sleep waits for d, or until ctx is done or stop is closed.
 func sleep(ctx context.Context, stop <-chan struct{}, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -27,7 +27,7 @@ type lane struct {
 	keys    []string
 	took    []bool // which of the batch were accepted
 	wire    wire
-	pause   backoff
+	attempt int // requests since the last that was answered with an accepted record
 	barren  int // requests in a row without an accepted record
 }
 

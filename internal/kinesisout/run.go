@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // The steps that errors and log lines name.
@@ -110,7 +112,9 @@ func (w *Writer) watch(ctx context.Context) (layout, error) {
 		if err != nil || !shards.same(w.layout) {
 			return shards, err
 		}
-		sleep(ctx, nil, lookInterval)
+		if err := backoff.Sleep(ctx, lookInterval); err != nil {
+			return nil, err
+		}
 	}
 }
 
@@ -138,8 +142,7 @@ func (w *Writer) install(shards layout) {
 
 // persist calls fn until it succeeds, ctx is done, or the error is one that does not pass by itself.
 func (w *Writer) persist(ctx context.Context, step string, fn func(context.Context) error) error {
-	var pause backoff
-	for {
+	for attempt := 0; ; attempt++ {
 		err := fn(ctx)
 		if err == nil {
 			w.trouble.works(step)
@@ -158,7 +161,9 @@ func (w *Writer) persist(ctx context.Context, step string, fn func(context.Conte
 		default:
 			w.trouble.failed(step, short(err))
 		}
-		sleep(ctx, nil, pause.next())
+		if err := pauses.Sleep(ctx, attempt); err != nil {
+			return err
+		}
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 const (
@@ -118,7 +120,7 @@ func (n *Node) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = errNobody
 		}
-		if pause(ctx, dialPause) != nil {
+		if backoff.Sleep(ctx, dialPause) != nil {
 			return nil, fmt.Errorf("connect to the embedded stream in %s: %w (is a process running that is configured with it?)", n.cfg.Dir, err)
 		}
 	}
@@ -135,15 +137,4 @@ func checkLoopback(addr string) error {
 			"use 127.0.0.1 or ::1", addr)
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

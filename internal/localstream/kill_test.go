@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // startChild starts a process that serves dir.
@@ -151,7 +153,7 @@ func writeAll(t *testing.T, c *kinesis.Client, journals []*journal) (stop func()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for pause(ctx, time.Duration(rand.IntN(100))*time.Millisecond) == nil {
+		for backoff.Sleep(ctx, time.Duration(rand.IntN(100))*time.Millisecond) == nil {
 			c.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{StreamName: aws.String("s"), // may fail as any other call
 				TargetShardCount: aws.Int32(2 + rand.Int32N(2)), ScalingType: types.ScalingTypeUniformScaling}, once)
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 const (
@@ -114,7 +116,7 @@ func (n *Node) lock(ctx context.Context) (*dirLock, error) {
 			n.cfg.Logger.Info("another process serves the embedded stream; this one takes over when it ends",
 				"dir", n.cfg.Dir, "address", a.Address, "pid", a.PID)
 		}
-		if err := pause(ctx, lockPause); err != nil {
+		if err := backoff.Sleep(ctx, lockPause); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +200,7 @@ func (n *Node) sweep(ctx context.Context, s *store) error {
 			n.cfg.Logger.Error("removing expired records failed; it is tried again", "dir", n.cfg.Dir, "error", err)
 		}
 		n.metrics.stored.Set(float64(s.size()))
-		if pause(ctx, sweepPause) != nil {
+		if backoff.Sleep(ctx, sweepPause) != nil {
 			return nil
 		}
 	}

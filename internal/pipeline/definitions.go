@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
@@ -107,7 +108,7 @@ func (d *definitions) Save(ctx context.Context, all []binlog.Version) error {
 		if !failed {
 			d.log.Error("table definitions cannot be saved; trying again until they can", "error", err)
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := backoff.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}

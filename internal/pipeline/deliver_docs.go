@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/dedupe"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
@@ -261,10 +262,8 @@ func (d *Deliver) persist(ctx context.Context, f func() error) error {
 			return err
 		}
 		d.storeHealth.Failing(err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := backoff.Sleep(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
@@ -444,7 +445,7 @@ func TestOneTableIsLoadedAgain(t *testing.T) {
 			t.Error("a table was opened twice")
 		}
 		db.MustExec(t, "UPDATE "+table+" SET v = 'new' WHERE id <= 10")
-		must(t, sleep(t.Context(), loader.Settle()))
+		must(t, backoff.Sleep(t.Context(), loader.Settle()))
 		must(t, loader.Run(t.Context()))
 		b.awaitLoaded("ticket")
 		b.awaitLoaded("bare")

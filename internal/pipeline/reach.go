@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -31,7 +31,7 @@ func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, err
 		if attempt == 0 {
 			r.cfg.Log.Warn("the source cannot be reached; trying again until it can", "error", err)
 		}
-		if err := sleep(ctx, pauseAfter(attempt)); err != nil {
+		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return nil, server, err
 		}
 	}
@@ -56,17 +56,14 @@ func (r *Replicate) persist(ctx context.Context, what string, step func() error)
 		if attempt == 0 {
 			r.cfg.Log.Warn("lost the source; trying again", "step", what, "error", err)
 		}
-		if err := sleep(ctx, pauseAfter(attempt)); err != nil {
+		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return err
 		}
 	}
 }
 
-// pauseAfter is how long to wait after a failed attempt: with jitter, so that processes do not come back together.
-func pauseAfter(attempt int) time.Duration {
-	pause := min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)
-	return pause/2 + rand.N(pause/2)
-}
+// pauses are those between attempts to reach the source.
+var pauses = backoff.Pauses{First: 100 * time.Millisecond, Longest: 10 * time.Second}
 
 func (r *Replicate) connect(ctx context.Context) (*client.Conn, source.Server, error) {
 	conn, err := source.Connect(ctx, r.cfg.Source)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 )
@@ -141,7 +142,7 @@ func (r *Replicate) loadAgain(ctx context.Context, s *session, id tableID) error
 	if err := r.mayLoad(ctx, s); err != nil {
 		return err
 	}
-	if err := sleep(ctx, loader.Late()); err != nil {
+	if err := backoff.Sleep(ctx, loader.Late()); err != nil {
 		return err
 	}
 	if err := loader.Run(ctx); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
@@ -416,7 +417,7 @@ func (r *Replicate) load(ctx context.Context, s *session, loader *snapshot.Loade
 	if err := r.mayLoad(ctx, s); err != nil {
 		return err
 	}
-	if err := sleep(ctx, loader.Settle()); err != nil {
+	if err := backoff.Sleep(ctx, loader.Settle()); err != nil {
 		return err
 	}
 	r.ready.Store(true)
@@ -480,15 +481,4 @@ func (r *Replicate) binlogEnd(ctx context.Context, server source.Server) (end so
 		return err
 	})
 	return end, err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -65,7 +66,7 @@ func (w *retention) run(ctx context.Context) {
 		if w.saved().File == "" {
 			pause = min(pause, time.Second) // the first boundary that is read tells
 		}
-		if sleep(ctx, pause-rand.N(pause/4+1)) != nil {
+		if backoff.Sleep(ctx, pause-rand.N(pause/4+1)) != nil {
 			return
 		}
 	}

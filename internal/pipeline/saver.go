@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -111,7 +112,7 @@ func (s *saver) now(ctx context.Context) error {
 		if done || err != nil {
 			return err
 		}
-		if err := sleep(ctx, min(50*time.Millisecond<<min(attempt, 6), 2*time.Second)); err != nil {
+		if err := backoff.Sleep(ctx, min(50*time.Millisecond<<min(attempt, 6), 2*time.Second)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -37,7 +38,7 @@ func (r *Replicate) watchStop(ctx context.Context, s *session) {
 			s.emitter.stopAt(end)
 			return
 		}
-		if sleep(ctx, min(max(wait, shortStopPause), longStopPause)) != nil {
+		if backoff.Sleep(ctx, min(max(wait, shortStopPause), longStopPause)) != nil {
 			return
 		}
 	}

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 )
 
 // Health hears how the destination is doing. Its methods may be called from several goroutines, and again and again.
@@ -22,8 +23,6 @@ type CommitterConfig struct {
 	Metrics     *Metrics
 	Logger      *slog.Logger
 	Timeout     time.Duration // of one attempt; 0 means a minute
-	MinBackoff  time.Duration // 0 means 200 ms
-	MaxBackoff  time.Duration // 0 means 20 s
 }
 
 // Committer stores objects and does not give up: an outage of the destination, a missing bucket or a missing
@@ -36,12 +35,6 @@ type Committer struct {
 func NewCommitter(c CommitterConfig) *Committer {
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute
-	}
-	if c.MinBackoff == 0 {
-		c.MinBackoff = 200 * time.Millisecond
-	}
-	if c.MaxBackoff == 0 {
-		c.MaxBackoff = 20 * time.Second
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
@@ -122,9 +115,12 @@ func (m *Meta) continues(want *Meta, key string) error {
 		m.Shard, m.Stream, m.First, want.Shard, want.Stream, want.First), Hint: "move it away; nothing was overwritten"}
 }
 
+// pauses are those between attempts.
+var pauses = backoff.Pauses{First: 200 * time.Millisecond, Longest: 20 * time.Second}
+
 // retry calls f until it succeeds or ctx ends.
 func (c *Committer) retry(ctx context.Context, f func(context.Context) error) error {
-	for wait := c.MinBackoff; ; wait = min(2*wait, c.MaxBackoff) {
+	for n := 0; ; n++ {
 		attempt, cancel := context.WithTimeout(ctx, c.Timeout)
 		err := f(attempt)
 		cancel()
@@ -137,20 +133,8 @@ func (c *Committer) retry(ctx context.Context, f func(context.Context) error) er
 		}
 		c.Metrics.Failed.Inc()
 		c.Health.Failing(err)
-		if err := sleep(ctx, wait/2+rand.N(wait/2+1)); err != nil {
+		if err := pauses.Sleep(ctx, n); err != nil {
 			return err
 		}
-	}
-}
-
-// sleep waits for d, or until ctx is done and then says why.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -1,13 +1,12 @@
 package snapshot
 
 import (
-	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -64,20 +63,5 @@ func permanent(err error) bool {
 	return false
 }
 
-// backoff grows from 100 ms to 10 s, with jitter so that readers do not come back together.
-func backoff(attempt int) time.Duration {
-	d := min(100*time.Millisecond<<min(attempt, 7), 10*time.Second)
-	return d/2 + rand.N(d/2)
-}
-
-// sleep waits for d or until ctx is done, and says why it returned early.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+// pauses are those between attempts to read from a source that is away.
+var pauses = backoff.Pauses{First: 100 * time.Millisecond, Longest: 10 * time.Second}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -50,7 +51,7 @@ func (t *tableLoad) pass(ctx context.Context, rd *reader) error {
 			t.log.Warn("full load begins anew when the source is there", "error", err)
 		}
 		rd.disconnect() // and with it the transaction
-		if err := sleep(ctx, backoff(attempt+1)/4); err != nil {
+		if err := backoff.Sleep(ctx, pauses.After(attempt+1)/4); err != nil {
 			return err
 		}
 	}
@@ -82,7 +83,7 @@ func (t *tableLoad) passOnce(ctx context.Context, rd, look *reader) error {
 		// The newest changes may be invisible yet. The stream need not stand still until they are.
 		hold.Release()
 		memory.release()
-		if err := sleep(ctx, wait); err != nil {
+		if err := backoff.Sleep(ctx, wait); err != nil {
 			return err
 		}
 		return errMoved

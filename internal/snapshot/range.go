@@ -123,7 +123,7 @@ func (r *rangeLoad) next(ctx context.Context, rd *reader) (*Chunk, Mark, error) 
 			if attempt == 0 {
 				r.t.log.Warn("full load waits for the source", "error", err)
 			}
-			if err := sleep(ctx, backoff(attempt)); err != nil {
+			if err := pauses.Sleep(ctx, attempt); err != nil {
 				return nil, Mark{}, err
 			}
 		}

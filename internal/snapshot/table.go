@@ -162,7 +162,7 @@ func (t *tableLoad) awaitDefinition(ctx context.Context, rd *reader) (*definitio
 			return def, err
 		}
 		rd.disconnect()
-		if err := sleep(ctx, backoff(attempt)); err != nil {
+		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -123,7 +124,7 @@ func (v snapshotPosition) open(ctx context.Context, conn *client.Conn, emitted s
 			return at, true, nil
 		}
 		// The newest emitted change is still on its way into the engine.
-		if err := errors.Join(endSnapshot(ctx, conn, nil), sleep(ctx, 2*time.Millisecond)); err != nil {
+		if err := errors.Join(endSnapshot(ctx, conn, nil), backoff.Sleep(ctx, 2*time.Millisecond)); err != nil {
 			return source.Position{}, false, err
 		}
 	}
