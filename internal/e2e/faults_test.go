@@ -18,9 +18,10 @@ func TestOutages(t *testing.T) {
 	db := startDatabase(t, sc.database)
 	seed(t, db.Addr(), sc.rows)
 	p := newPipeline(t, sc, db)
-	stream, streamURL := newProxy(t, p.kinesis.Endpoint)
-	store, storeURL := newProxy(t, p.store.Endpoint)
-	p.streamEndpoint, p.s3Endpoint = streamURL, storeURL
+	streamAddr := strings.TrimPrefix(p.kinesis.Endpoint, "http://")
+	storeAddr := strings.TrimPrefix(p.store.Endpoint, "http://")
+	stream, store := testservers.NewRelay(t, streamAddr), testservers.NewRelay(t, storeAddr)
+	p.streamEndpoint, p.s3Endpoint = "http://"+stream.Addr(), "http://"+store.Addr()
 	p.config = writeConfig(t, p.dir, p.yaml(sc, "127.0.0.1", db.Port))
 
 	replicate, deliver := newDaemon(t, "replicate", "replicate", "-c", p.config), newDaemon(t, "deliver", "deliver", "-c", p.config)
@@ -28,13 +29,13 @@ func TestOutages(t *testing.T) {
 	deliver.start()
 	w := startWorkload(db.Addr(), sc.rows, 5*time.Millisecond)
 	defer w.end()
-	for _, away := range []*proxy{stream, store} {
-		away.cut()
+	outage := func(server *testservers.Relay, addr string) {
+		server.Point("")
 		time.Sleep(20 * time.Second) // the length of the outage is what is tested
-		if err := away.restore(); err != nil {
-			t.Fatal(err)
-		}
+		server.Point(addr)
 	}
+	outage(stream, streamAddr)
+	outage(store, storeAddr)
 	db.MustRestart(t)
 	written := w.changes.Load()
 	await(t, time.Minute, "the workload to go on", func() error {

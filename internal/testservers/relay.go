@@ -3,48 +3,69 @@ package testservers
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 )
 
 // Relay stands in front of a server as a stable address does in front of a database cluster: connections go to the
-// server it points to, and it can be pointed to another one, or stop forwarding without a word.
+// server it points to. It can be pointed to another one, take the server away, or stop forwarding without a word.
 type Relay struct {
-	listener net.Listener
-	wg       sync.WaitGroup
+	t  testing.TB
+	wg sync.WaitGroup
 
-	mu     sync.Mutex // covers everything below
-	target string     // "": connections are refused
-	conns  map[net.Conn]bool
-	frozen chan struct{} // closed when forwarding goes on; nil: it does
-	closed bool
+	mu       sync.Mutex // covers everything below
+	addr     string
+	listener net.Listener // nil while target is ""
+	target   string
+	conns    map[net.Conn]bool
+	frozen   chan struct{} // closed when forwarding goes on; nil: it does
 }
 
 // NewRelay makes a relay to host:port that ends with the test.
 func NewRelay(t testing.TB, target string) *Relay {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &Relay{listener: l, target: target, conns: map[net.Conn]bool{}}
-	r.wg.Go(r.accept)
-	t.Cleanup(r.close)
+	r := &Relay{t: t, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}}
+	r.Point(target)
+	t.Cleanup(func() {
+		r.Thaw()
+		r.Point("")
+		r.wg.Wait()
+	})
 	return r
 }
 
-// Port16 is where the relay listens.
-func (r *Relay) Port16() uint16 {
-	return uint16(r.listener.Addr().(*net.TCPAddr).Port) //nolint:errcheck,forcetypeassert // it listens on TCP
+// Addr is where the relay listens, as host:port.
+func (r *Relay) Addr() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.addr
 }
+
+// Port16 is the port of Addr.
+func (r *Relay) Port16() uint16 { return netip.MustParseAddrPort(r.Addr()).Port() }
 
 // Point breaks all connections and sends new ones to another server; "" refuses them.
 func (r *Relay) Point(target string) {
+	r.t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.target = target
 	for c := range r.conns {
 		c.Close()
+	}
+	switch {
+	case target == "" && r.listener != nil:
+		r.listener.Close()
+		r.listener = nil
+	case target != "" && r.listener == nil:
+		l, err := net.Listen("tcp", r.addr)
+		if err != nil {
+			r.t.Errorf("relay to %s: %v", target, err)
+			return
+		}
+		r.addr, r.listener = l.Addr().String(), l
+		r.wg.Go(func() { r.accept(l) })
 	}
 }
 
@@ -67,19 +88,9 @@ func (r *Relay) Thaw() {
 	}
 }
 
-func (r *Relay) close() {
-	r.Thaw()
-	r.mu.Lock()
-	r.closed = true
-	r.mu.Unlock()
-	r.listener.Close()
-	r.Point("")
-	r.wg.Wait()
-}
-
-func (r *Relay) accept() {
+func (r *Relay) accept(l net.Listener) {
 	for {
-		in, err := r.listener.Accept()
+		in, err := l.Accept()
 		if err != nil {
 			return
 		}
@@ -87,11 +98,13 @@ func (r *Relay) accept() {
 		target := r.target
 		r.mu.Unlock()
 		out, err := new(net.Dialer).DialContext(context.Background(), "tcp", target)
-		if target == "" || err != nil || !r.keep(in, out) {
+		if err != nil {
 			in.Close()
-			if err == nil {
-				out.Close()
-			}
+			continue
+		}
+		if !r.keep(target, in, out) {
+			in.Close()
+			out.Close()
 			continue
 		}
 		r.wg.Go(func() { r.forward(in, out) })
@@ -99,13 +112,17 @@ func (r *Relay) accept() {
 	}
 }
 
-func (r *Relay) keep(conns ...net.Conn) bool {
+// keep takes a connection on, unless the relay points elsewhere by now.
+func (r *Relay) keep(target string, conns ...net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.target != target {
+		return false
+	}
 	for _, c := range conns {
 		r.conns[c] = true
 	}
-	return !r.closed
+	return true
 }
 
 func (r *Relay) forward(dst, src net.Conn) {
