@@ -4,9 +4,9 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
-)
 
-const hexDigits = "0123456789abcdef"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+)
 
 // appendString appends s as a JSON string the way cJSON escapes one: the quote, the backslash and control
 // characters, nothing else; a slash and non-ASCII text stay as they are. Bytes that are not UTF-8 become U+FFFD.
@@ -33,29 +33,11 @@ func appendInside[T string | []byte](dst []byte, s T) []byte {
 			continue
 		}
 		dst = append(dst, s[done:i]...)
-		dst = appendEscape(dst, c)
+		dst = schema.AppendEscape(dst, c)
 		i++
 		done = i
 	}
 	return append(dst, s[done:]...)
-}
-
-func appendEscape(dst []byte, c byte) []byte {
-	switch c {
-	case '"', '\\':
-		return append(dst, '\\', c)
-	case '\b':
-		return append(dst, '\\', 'b')
-	case '\f':
-		return append(dst, '\\', 'f')
-	case '\n':
-		return append(dst, '\\', 'n')
-	case '\r':
-		return append(dst, '\\', 'r')
-	case '\t':
-		return append(dst, '\\', 't')
-	}
-	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 }
 
 // decodeRune is utf8.DecodeRune for either kind of text. It looks at no more than one rune's bytes.

@@ -44,7 +44,7 @@ func appendEscaped(dst, s []byte) ([]byte, int) {
 		}
 		if byteKinds[s[i]] == escaped {
 			dst = append(dst, s[from:i]...)
-			dst = appendEscape(dst, s[i])
+			dst = AppendEscape(dst, s[i])
 			i++
 			from = i
 			continue
@@ -82,8 +82,8 @@ func plainRun(s []byte) int {
 	return i
 }
 
-// appendEscape writes a quote, a backslash or a control character as it stands in a JSON string.
-func appendEscape(dst []byte, c byte) []byte {
+// AppendEscape writes a quote, a backslash or a control character as it stands in a JSON string.
+func AppendEscape(dst []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':
 		return append(dst, '\\', c)
@@ -107,7 +107,7 @@ func appendRune(dst []byte, r rune) []byte {
 		if byteKinds[r] == plain {
 			return append(dst, byte(r))
 		}
-		return appendEscape(dst, byte(r))
+		return AppendEscape(dst, byte(r))
 	}
 	return utf8.AppendRune(dst, r)
 }

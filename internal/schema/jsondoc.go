@@ -314,11 +314,11 @@ func (d *docWriter) quoted(s []byte) bool {
 	return true
 }
 
-// twiceEscaped writes a quote, a backslash or a control character. MySQL escapes like appendEscape does, and
+// twiceEscaped writes a quote, a backslash or a control character. MySQL escapes like AppendEscape does, and
 // escaping that once more doubles its backslashes and escapes its quote.
 func (d *docWriter) twiceEscaped(c byte) {
 	var buf [8]byte
-	for _, b := range appendEscape(buf[:0], c) {
+	for _, b := range AppendEscape(buf[:0], c) {
 		if byteKinds[b] == escaped {
 			d.dst = append(d.dst, '\\')
 		}
