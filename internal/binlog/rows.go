@@ -10,6 +10,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
 // Rows iterates over the row changes of one rows event.
@@ -174,27 +175,6 @@ func parseRows(k replication.EventType, body []byte, f *inflater) (rowsHeader, e
 
 // packedInt reads a length-encoded integer.
 func packedInt(b []byte) (n uint64, rest []byte, ok bool) {
-	if len(b) == 0 {
-		return 0, nil, false
-	}
-	var size int
-	switch b[0] {
-	case 0xfc:
-		size = 2
-	case 0xfd:
-		size = 3
-	case 0xfe:
-		size = 8
-	case 0xfb, 0xff:
-		return 0, nil, false
-	default:
-		return uint64(b[0]), b[1:], true
-	}
-	if len(b) <= size {
-		return 0, nil, false
-	}
-	for i := size; i >= 1; i-- {
-		n = n<<8 | uint64(b[i])
-	}
-	return n, b[1+size:], true
+	n, rest, null, ok := source.LengthEncoded(b)
+	return n, rest, ok && !null
 }

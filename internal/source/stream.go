@@ -86,7 +86,7 @@ func resultHead(p *Packets) (columns int, err error) {
 	if len(data) == 0 || data[0] == packetOK {
 		return 0, errors.New("the statement returned no result set")
 	}
-	n, rest, null, ok := lenenc(data)
+	n, rest, null, ok := LengthEncoded(data)
 	if !ok || null || len(rest) != 0 || n > 4096 {
 		return 0, fmt.Errorf("a result set begins with % x", data[:min(len(data), 16)])
 	}
@@ -107,7 +107,7 @@ func resultHead(p *Packets) (columns int, err error) {
 // splitTextRow cuts a row packet into the values of its columns.
 func splitTextRow(row [][]byte, data []byte) error {
 	for i := range row {
-		n, rest, null, ok := lenenc(data)
+		n, rest, null, ok := LengthEncoded(data)
 		if !ok || n > uint64(len(rest)) {
 			return fmt.Errorf("row is cut off in column %d of %d", i+1, len(row))
 		}
@@ -123,8 +123,8 @@ func splitTextRow(row [][]byte, data []byte) error {
 	return nil
 }
 
-// lenenc reads a length-encoded integer from the start of b.
-func lenenc(b []byte) (n uint64, rest []byte, null, ok bool) {
+// LengthEncoded reads a length-encoded integer, or the mark of a NULL in its place, from the start of b.
+func LengthEncoded(b []byte) (n uint64, rest []byte, null, ok bool) {
 	if len(b) == 0 {
 		return 0, nil, false, false
 	}
