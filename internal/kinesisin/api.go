@@ -1,6 +1,7 @@
 package kinesisin
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -49,10 +50,10 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.PollInterval = orDefault(c.PollInterval, time.Second)
-	c.CallInterval = orDefault(c.CallInterval, 200*time.Millisecond)
-	c.Timeout = orDefault(c.Timeout, 30*time.Second)
-	c.MaxRead = orDefault(c.MaxRead, 4<<20)
+	c.PollInterval = cmp.Or(c.PollInterval, time.Second)
+	c.CallInterval = cmp.Or(c.CallInterval, 200*time.Millisecond)
+	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
+	c.MaxRead = cmp.Or(c.MaxRead, 4<<20)
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
 	}
@@ -60,12 +61,4 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
