@@ -21,6 +21,7 @@ const (
 // belongs to its layer.
 var layers = map[string]layer{
 	"internal/backoff":   foundation,
+	"internal/ctxsync":   foundation,
 	"internal/schema":    foundation,
 	"internal/childproc": foundation,
 
@@ -66,7 +67,7 @@ func TestImportsPointDown(t *testing.T) {
 			}
 			if from, to := layerOf(p.path), layerOf(imported); to >= from {
 				t.Errorf("%s imports %s: both stand in layer %d, or the second one higher (%d). Imports point one way "+
-					"(cmd, then pipeline, config and check, then leaves, then record, then schema and backoff), and leaves do not know each other: "+
+					"(cmd, then pipeline, config and check, then leaves, then record, then schema, backoff and ctxsync), and leaves do not know each other: "+
 					"declare an interface where it is used, or pass the value in", p.path, imported, from, to)
 			}
 		}

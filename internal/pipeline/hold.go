@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/ctxsync"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -19,7 +20,7 @@ type hold struct {
 // holds is the hold that is in force. Covered by the emitter's mutex.
 type holds struct {
 	current *hold
-	changed chan struct{} // closed when there is something new for those who wait; nil: nobody waits
+	changed ctxsync.Cond // there is something new for those who wait
 }
 
 // standing says whether the stream is where the hold wants it. A full load alone has no stream. Called with mu held.
@@ -32,35 +33,12 @@ func (e *emitter) standing() bool {
 // gives mu away meanwhile.
 func (e *emitter) held(ctx context.Context) error {
 	for e.standing() {
-		e.holdChanged()
-		if err := e.awaitHold(ctx); err != nil {
+		e.hold.changed.Broadcast()
+		if err := e.hold.changed.Wait(ctx, &e.mu); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// awaitHold waits for a change of the hold. Called with mu held, which is given away meanwhile.
-func (e *emitter) awaitHold(ctx context.Context) error {
-	if e.hold.changed == nil {
-		e.hold.changed = make(chan struct{})
-	}
-	changed := e.hold.changed
-	e.mu.Unlock()
-	defer e.mu.Lock()
-	select {
-	case <-changed:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (e *emitter) holdChanged() {
-	if e.hold.changed != nil {
-		close(e.hold.changed)
-		e.hold.changed = nil
-	}
 }
 
 // Hold implements snapshot.Window.
@@ -69,16 +47,16 @@ func (w *window) Hold(ctx context.Context) (snapshot.Hold, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for e.hold.current != nil {
-		if err := e.awaitHold(ctx); err != nil {
+		if err := e.hold.changed.Wait(ctx, &e.mu); err != nil {
 			return nil, err
 		}
 	}
 	h := &hold{w: w}
 	e.hold.current = h
 	for !e.standing() {
-		if err := e.awaitHold(ctx); err != nil {
+		if err := e.hold.changed.Wait(ctx, &e.mu); err != nil {
 			e.hold.current = nil
-			e.holdChanged()
+			e.hold.changed.Broadcast()
 			return nil, err
 		}
 	}
@@ -95,9 +73,9 @@ func (h *hold) RunTo(ctx context.Context, pos source.Position) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h.until = pos
-	e.holdChanged()
+	e.hold.changed.Broadcast()
 	for !e.standing() {
-		if err := e.awaitHold(ctx); err != nil {
+		if err := e.hold.changed.Wait(ctx, &e.mu); err != nil {
 			return err
 		}
 	}
@@ -131,6 +109,6 @@ func (h *hold) Release() {
 	defer e.mu.Unlock()
 	if e.hold.current == h {
 		e.hold.current = nil
-		e.holdChanged()
+		e.hold.changed.Broadcast()
 	}
 }

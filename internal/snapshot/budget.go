@@ -3,6 +3,8 @@ package snapshot
 import (
 	"context"
 	"sync"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/ctxsync"
 )
 
 // Budget bounds the memory of the chunks of all Loaders that share it, from before they are read until they are
@@ -16,8 +18,8 @@ type Budget struct {
 	mu      sync.Mutex // covers everything below, and what reservations hold
 	used    int
 	peak    int
-	over    bool          // somebody holds more than there was
-	changed chan struct{} // closed when something was given back; nil: nobody waits
+	over    bool         // somebody holds more than there was
+	changed ctxsync.Cond // something was given back
 }
 
 // NewBudget makes a budget of total bytes.
@@ -37,7 +39,7 @@ func (b *Budget) reserve(ctx context.Context, n int) (*reservation, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.used+n > b.total {
-		if err := b.wait(ctx); err != nil {
+		if err := b.changed.Wait(ctx, &b.mu); err != nil {
 			return nil, err
 		}
 	}
@@ -58,7 +60,7 @@ func (r *reservation) grow(ctx context.Context, n int) error {
 		case !b.over:
 			b.over, r.over = true, true
 		default:
-			if err := b.wait(ctx); err != nil {
+			if err := b.changed.Wait(ctx, &b.mu); err != nil {
 				return err
 			}
 			continue
@@ -77,7 +79,7 @@ func (r *reservation) shrink(n int) {
 	if n < r.bytes {
 		b.used -= r.bytes - n
 		r.bytes = n
-		b.wake()
+		b.changed.Broadcast()
 	}
 }
 
@@ -94,33 +96,10 @@ func (r *reservation) release() {
 		b.over = false
 	}
 	r.bytes, r.over = 0, false
-	b.wake()
+	b.changed.Broadcast()
 }
 
 func (b *Budget) take(n int) {
 	b.used += n
 	b.peak = max(b.peak, b.used)
-}
-
-// wait waits until something is given back, with mu held before and after but not meanwhile.
-func (b *Budget) wait(ctx context.Context) error {
-	if b.changed == nil {
-		b.changed = make(chan struct{})
-	}
-	changed := b.changed
-	b.mu.Unlock()
-	defer b.mu.Lock()
-	select {
-	case <-changed:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (b *Budget) wake() {
-	if b.changed != nil {
-		close(b.changed)
-		b.changed = nil
-	}
 }

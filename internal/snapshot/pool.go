@@ -3,18 +3,20 @@ package snapshot
 import (
 	"context"
 	"sync"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/ctxsync"
 )
 
 // pool hands the work of a Loader to its readers: tables first, in their order, and the ranges of tables that have begun
 // before those. When readers are left without work, the ranges of large tables are cut for them.
 type pool struct {
-	mu        sync.Mutex    // covers everything below
-	tables    []*tableLoad  // not begun
-	ranges    []*rangeLoad  // without a reader
-	undivided []*tableLoad  // for later, one by one
-	busy      int           // readers at work
-	idle      int           // readers that wait for work
-	changed   chan struct{} // closed when something changed; nil: nobody waits
+	mu        sync.Mutex   // covers everything below
+	tables    []*tableLoad // not begun
+	ranges    []*rangeLoad // without a reader
+	undivided []*tableLoad // for later, one by one
+	busy      int          // readers at work
+	idle      int          // readers that wait for work
+	changed   ctxsync.Cond
 }
 
 // serve is the life of one reader: it ends when nothing is left to do, for anybody.
@@ -60,26 +62,12 @@ func (p *pool) next(ctx context.Context) (*tableLoad, *rangeLoad, error) {
 		case p.busy == 0:
 			return nil, nil, nil
 		}
-		if err := p.wait(ctx); err != nil {
+		p.idle++
+		err := p.changed.Wait(ctx, &p.mu)
+		p.idle--
+		if err != nil {
 			return nil, nil, err
 		}
-	}
-}
-
-// wait waits for a change, with mu held before and after but not meanwhile.
-func (p *pool) wait(ctx context.Context) error {
-	if p.changed == nil {
-		p.changed = make(chan struct{})
-	}
-	changed := p.changed
-	p.idle++
-	p.mu.Unlock()
-	defer func() { p.mu.Lock(); p.idle-- }()
-	select {
-	case <-changed:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 
@@ -88,7 +76,7 @@ func (p *pool) rest() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy--
-	p.wake()
+	p.changed.Broadcast()
 }
 
 // add gives ranges to whoever is free.
@@ -96,7 +84,7 @@ func (p *pool) add(ranges ...*rangeLoad) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ranges = append(p.ranges, ranges...)
-	p.wake()
+	p.changed.Broadcast()
 }
 
 // postpone keeps a table that no key divides for later.
@@ -111,11 +99,4 @@ func (p *pool) hungry() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.idle > len(p.ranges)
-}
-
-func (p *pool) wake() {
-	if p.changed != nil {
-		close(p.changed)
-		p.changed = nil
-	}
 }
