@@ -239,8 +239,9 @@ func connect(ctx context.Context, p *params) (*client.Conn, error) {
 	return client.ConnectWithContext(ctx, fmt.Sprintf("%s:%d", dbserver.Host, p.Port), dbserver.User, "", database, 10*time.Second)
 }
 
-// loadBare streams the table and looks at nothing.
-func loadBare(ctx context.Context, p *params, done func(items, bytes int64)) error {
+// loadRows streams the table and counts what use makes of each row.
+func loadRows(ctx context.Context, p *params, done func(items, bytes int64),
+	use func(fields []*mysql.Field, row []mysql.FieldValue) (size int, err error)) error {
 	conn, err := connect(ctx, p)
 	if err != nil {
 		return err
@@ -249,29 +250,31 @@ func loadBare(ctx context.Context, p *params, done func(items, bytes int64)) err
 	var items, bytes int64
 	var result mysql.Result
 	err = conn.ExecuteSelectStreaming(selectAll(p), &result, func(row []mysql.FieldValue) error {
+		size, err := use(result.Fields, row)
 		items++
-		for i := range row {
-			bytes += int64(len(row[i].AsString()))
-		}
-		return nil
+		bytes += int64(size)
+		return err
 	}, nil)
 	done(items, bytes)
 	return err
 }
 
-// loadBaseline streams the table and makes a record of every row.
+// loadBare looks at no value.
+func loadBare(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	return loadRows(ctx, p, done, func(_ []*mysql.Field, row []mysql.FieldValue) (size int, err error) {
+		for i := range row {
+			size += len(row[i].AsString())
+		}
+		return size, nil
+	})
+}
+
+// loadBaseline makes a record of every row.
 func loadBaseline(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	conn, err := connect(ctx, p)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	var items, bytes int64
-	var result mysql.Result
 	var names []string
-	err = conn.ExecuteSelectStreaming(selectAll(p), &result, func(row []mysql.FieldValue) error {
+	return loadRows(ctx, p, done, func(fields []*mysql.Field, row []mysql.FieldValue) (int, error) {
 		if names == nil {
-			for _, f := range result.Fields {
+			for _, f := range fields {
 				names = append(names, string(f.Name))
 			}
 		}
@@ -289,10 +292,6 @@ func loadBaseline(ctx context.Context, p *params, done func(items, bytes int64))
 			Timestamp: time.Now().UTC().Format(timeFormat), RecordType: "data", Operation: "load",
 			PartitionKeyType: "primary-key", SchemaName: database, TableName: p.Table, WriterTerm: 1, SourceEpoch: 1,
 		})
-		items++
-		bytes += int64(len(data))
-		return err
-	}, nil)
-	done(items, bytes)
-	return err
+		return len(data), err
+	})
 }
