@@ -33,7 +33,6 @@ var layers = map[string]layer{
 	"internal/config":   assembly,
 	"internal/demo":     assembly,
 	"internal/pipeline": assembly,
-	"internal/verify":   assembly,
 
 	"cmd":          program,
 	"bench":        program,
