@@ -75,7 +75,7 @@ func TestStreamTextEnds(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		err = StreamText(ctx, conn, "SELECT SLEEP(20)", func([][]byte) error { return nil })
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 15*time.Second {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 	})
