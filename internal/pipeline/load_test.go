@@ -663,3 +663,42 @@ func TestAPassThatIsCutOffBeginsAnew(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherServerEndsTheLoad puts another server under the source's address before a load reads its first row, or looks
+// how far the log is. Nothing of that server is sent, no table is given up, and a restart finds out how to go on.
+func TestAnotherServerEndsTheLoad(t *testing.T) {
+	db, other := testservers.SharedMySQL(t), testservers.SharedMariaDB(t)
+	for what, fresh := range map[string]bool{"to begin with": true, "going on": false} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t, db)
+			b.ticket(10)
+			db.MustExec(t, "CREATE TABLE `"+b.name+"`.bare (id INT)")
+			relay := testservers.NewRelay(t, db.Addr())
+			cfg := b.config(FullLoadAndCDC)
+			cfg.Source.Port = relay.Port16()
+			r := NewReplicate(cfg)
+			s, err := r.prepare(t.Context())
+			must(t, err)
+			s.state.fresh = fresh
+			relay.Point(other.Addr())
+			stop := b.background(s.writer.Run)
+			if err := ended(r.load(t.Context(), s, open(t, r, s))); !errors.As(err, new(*restartError)) {
+				t.Errorf("the load ended with %v", err)
+			}
+			must(t, stop())
+			for _, d := range s.progress.docs() {
+				if d.State != StateBeforeLoad {
+					t.Errorf("table %s is %s", d.Table, d.State)
+				}
+			}
+		})
+	}
+}
+
+// open opens the windows of a session's load.
+func open(t *testing.T, r *Replicate, s *session) *snapshot.Loader {
+	t.Helper()
+	loader := r.loader(s)
+	must(t, loader.Open(s.jobs))
+	return loader
+}

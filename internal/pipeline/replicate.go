@@ -127,7 +127,7 @@ func ended(err error) error {
 	if errors.Is(err, errStopPosition) || errors.Is(err, context.Canceled) {
 		return nil
 	}
-	if errors.Is(err, binlog.ErrServerChanged) {
+	if errors.Is(err, binlog.ErrServerChanged) || errors.Is(err, snapshot.ErrServerChanged) {
 		return &restartError{err}
 	}
 	return err
@@ -472,11 +472,14 @@ func (r *Replicate) loader(s *session) *snapshot.Loader {
 // binlogEnd is where the binlog ends now.
 func (r *Replicate) binlogEnd(ctx context.Context, server source.Server) (end source.Position, err error) {
 	err = r.persist(ctx, "find the end of the binary log", func() error {
-		conn, _, err := r.reach(ctx)
+		conn, present, err := r.reach(ctx)
 		if err != nil {
 			return err
 		}
 		defer source.Close(conn)
+		if present.UUID != server.UUID {
+			return fmt.Errorf("find the end of the binary log: %w: %s instead of %s", binlog.ErrServerChanged, present.UUID, server.UUID)
+		}
 		end, err = source.CurrentPosition(ctx, conn, server)
 		return err
 	})

@@ -10,6 +10,10 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
+// ErrServerChanged is returned when another server answers than the one whose log the stream reads: its rows would stand
+// among changes that it may not have yet, and its positions cannot be compared with theirs.
+var ErrServerChanged = errors.New("another server answers now")
+
 // definitionError marks a definition that no retry makes readable.
 type definitionError struct{ err error }
 
@@ -62,6 +66,9 @@ func permanent(err error) bool {
 	}
 	return false
 }
+
+// final says that trying again cannot help: the table, or the whole load where another server answers.
+func final(err error) bool { return permanent(err) || errors.Is(err, ErrServerChanged) }
 
 // pauses are those between attempts to read from a source that is away.
 var pauses = backoff.Pauses{First: 100 * time.Millisecond, Longest: 10 * time.Second}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func (j Job) whole(n int) bool {
 
 // Config holds what a Loader needs.
 type Config struct {
-	Server   source.Server
+	Server   source.Server // no other one's rows are read
 	Connect  func(context.Context) (*client.Conn, error)
 	Load     func(ctx context.Context, conn *client.Conn, schema, table string) (*schema.Table, error)
 	Stream   Stream
@@ -145,6 +146,14 @@ func (r *reader) connect(ctx context.Context) error {
 	}
 	conn, err := r.l.cfg.Connect(ctx)
 	if err != nil {
+		return err
+	}
+	server, err := source.Describe(ctx, conn)
+	if due := r.l.cfg.Server.UUID; err == nil && server.UUID != due {
+		err = fmt.Errorf("%w: %s instead of %s", ErrServerChanged, server.UUID, due)
+	}
+	if err != nil {
+		source.Close(conn)
 		return err
 	}
 	r.conn = conn

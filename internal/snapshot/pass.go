@@ -45,7 +45,7 @@ func (t *tableLoad) pass(ctx context.Context, rd *reader) error {
 			attempt = -1
 		case errors.Is(err, ErrVoid), definitionChanged(err):
 			t.log.Info("table definition changed during its load; loading it from the start")
-		case errors.Is(err, ErrGivenUp), permanent(err):
+		case errors.Is(err, ErrGivenUp), final(err):
 			return t.ended(err)
 		case attempt == 0:
 			t.log.Warn("full load begins anew when the source is there", "error", err)

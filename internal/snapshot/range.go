@@ -116,7 +116,7 @@ func (r *rangeLoad) next(ctx context.Context, rd *reader) (*Chunk, Mark, error) 
 			if err := r.redefine(ctx, rd); err != nil {
 				return nil, Mark{}, err
 			}
-		case permanent(err):
+		case final(err):
 			return nil, Mark{}, err
 		default:
 			rd.disconnect()

@@ -158,7 +158,7 @@ var errAbandoned = errors.New("the table's load began anew")
 func (t *tableLoad) awaitDefinition(ctx context.Context, rd *reader) (*definition, error) {
 	for attempt := 0; ; attempt++ {
 		def, err := t.define(ctx, rd)
-		if err == nil || permanent(err) {
+		if err == nil || final(err) {
 			return def, err
 		}
 		rd.disconnect()
