@@ -115,7 +115,6 @@ func (c *cluster) in(statements ...string) []string {
 func (c *cluster) config() ReplicateConfig {
 	cfg := c.bench.config(CDC)
 	cfg.Source.Port = c.relay.Port16()
-	cfg.Grace = 2 * time.Second
 	return cfg
 }
 
@@ -308,7 +307,7 @@ func (c *cluster) insideATransaction() {
 	t := c.t
 	const taken = 700
 	cfg := c.config()
-	cfg.Stream.API = gate{c.api, t, taken}
+	cfg.Stream.API, cfg.Grace = gate{c.api, t, taken}, 2*time.Second // what waits at the gate is never taken
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -345,8 +344,9 @@ func (c *cluster) insideATransaction() {
 	c.checkKept(1, 2002, func(id string) bool { return old[id] })
 }
 
-// write inserts rows in several sessions until the server refuses, and returns how many ids are taken.
-func (c *cluster) write(s *testservers.MySQLServer, first, sessions, each int, refused func() bool) int {
+// write inserts rows in several sessions until the server refuses, and returns how many ids are taken. before is called
+// ahead of each row.
+func (c *cluster) write(s *testservers.MySQLServer, first, sessions, each int, before func(id int64), refused func() bool) int {
 	var next atomic.Int64
 	next.Store(int64(first))
 	var writers sync.WaitGroup
@@ -355,6 +355,7 @@ func (c *cluster) write(s *testservers.MySQLServer, first, sessions, each int, r
 		writers.Go(func() {
 			for range each {
 				id := next.Add(1)
+				before(id)
 				_, err := conn.Execute(fmt.Sprintf("INSERT INTO ticket VALUES (%d, 'x')", id))
 				switch {
 				case err != nil && refused():
@@ -381,16 +382,18 @@ func (c *cluster) underLoad() {
 	go func() { ended <- NewReplicate(c.config()).Run(ctx) }()
 	c.follow()
 	var closed atomic.Bool
-	time.AfterFunc(300*time.Millisecond, func() { // in the middle of the writers' work, wherever that is
+	n := c.write(c.a, 0, 4, 1_000_000, func(id int64) {
+		if id != 400 { // by then all four are at work
+			return
+		}
 		closed.Store(true)
-		if err := c.a.Exec(context.Background(), "SET GLOBAL super_read_only = ON"); err != nil {
+		if err := c.a.Exec(t.Context(), "SET GLOBAL super_read_only = ON"); err != nil {
 			t.Error(err)
 		}
-	})
-	n := c.write(c.a, 0, 4, 1_000_000, closed.Load)
+	}, closed.Load)
 	c.caughtUp()
 	c.promote()
-	all := c.write(c.b, n, 4, 50, func() bool { return false })
+	all := c.write(c.b, n, 4, 50, func(int64) {}, func() bool { return false })
 	if err := within(t, ended); !errors.Is(err, binlog.ErrServerChanged) {
 		t.Fatalf("the process ended with %v", err)
 	}
