@@ -250,6 +250,9 @@ func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row,
 	if e.key, err = c.plan.AppendPartitionKey(e.key[:0], row, &c.stamp); err != nil {
 		return err
 	}
+	if e.skip.overtaken(c.at) {
+		e.tracker.Resume(0, changeAt{})
+	}
 	seq, err := e.tracker.Next(ctx, c.at, e.tx.tx.CommitTime)
 	if err != nil {
 		return err

@@ -151,6 +151,7 @@ type skipRule struct {
 	through *record.Position // on the server that gave the coordinates
 	gtid    string           // on another one: their transaction, "" for the first,
 	count   uint64           // and their number
+	late    bool             // overtaken has said so
 }
 
 func (d *replicateDoc) skip(sameServer bool) (skipRule, error) {
@@ -185,6 +186,17 @@ func (s *skipRule) done(at changeAt) bool {
 		return false
 	}
 	s.count--
+	return true
+}
+
+// overtaken says, once, that another server has logged a change of another transaction in front of those that are done.
+// Their number cannot be saved together with it: it would count changes of the wrong transaction. Should a process die
+// before it comes to them, they are sent again, as what they were.
+func (s *skipRule) overtaken(at changeAt) bool {
+	if !s.active || s.late || s.gtid == "" || s.gtid == at.GTID {
+		return false
+	}
+	s.late = true
 	return true
 }
 

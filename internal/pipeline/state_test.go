@@ -152,3 +152,17 @@ func TestSkipRule(t *testing.T) {
 		}
 	}
 }
+
+// What is done of a transaction is not saved as if it were done of another one, which the new server has logged in front.
+func TestOvertakenIsSaidOnce(t *testing.T) {
+	at := func(gtid string) changeAt { return changeAt{GTID: gtid} }
+	other := skipRule{active: true, gtid: "a:6", count: 3}
+	if other.overtaken(at("a:6")) || !other.overtaken(at("b:1")) || other.overtaken(at("b:1")) {
+		t.Errorf("%+v", other)
+	}
+	for _, s := range []skipRule{{}, {active: true, count: 3}, {active: true, through: &record.Position{}}} {
+		if s.overtaken(at("b:1")) {
+			t.Errorf("%+v is overtaken", s)
+		}
+	}
+}
