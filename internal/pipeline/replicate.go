@@ -317,6 +317,10 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 			return fmt.Errorf("saved position: %w", err)
 		}
 	}
+	if gtids == nil && s.from.File != "" {
+		// The set does not grow any more, so it must not be what a later process goes on by, here or on another server.
+		d.Position.GTIDSet, s.from.GTIDSet = "", ""
+	}
 	start := boundary{prevTx: d.PrevTx, prevRec: d.PrevRec, file: s.from.File, offset: s.from.Offset, began: s.from.FileBegan}
 	if gtids != nil {
 		start.gtids, _ = binlog.ParseGTIDSet(s.server.Flavor, s.from.GTIDSet)
