@@ -86,7 +86,7 @@ func (l *tail) EachShard(context.Context, string, []byte) error { return nil }
 // read reads from what is saved, or from the configured start, up to end.
 func (l *tail) read(cfg ReplicateConfig, end source.Position) error {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(l.t.Context(), 3*time.Minute)
 	defer cancel()
 	r := NewReplicate(cfg)
 	s, err := r.prepare(ctx)
