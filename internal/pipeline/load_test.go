@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -340,6 +341,42 @@ func TestTheLoadGoesOnAfterLostConnections(t *testing.T) {
 	once(t, b.loads(), rows)
 	if chunks < 15 {
 		t.Errorf("%d chunks only: the server was not restarted", chunks)
+	}
+}
+
+// TestALoadWaitsForANewPassword ends all connections in the middle of a load, while the source takes another password than
+// the one that is known. No table is given up for that.
+func TestALoadWaitsForANewPassword(t *testing.T) {
+	db := testservers.MySQL(t)
+	b := newBench(t, db)
+	const rows = 1500
+	b.ticket(rows)
+	db.MustExec(t, "CREATE USER rotated IDENTIFIED BY 'new'", "GRANT ALL ON *.* TO rotated")
+	var changed atomic.Bool
+	var refused atomic.Int64
+	password := func(context.Context) (string, error) {
+		if changed.Load() && refused.Add(1) <= 6 {
+			return "old", nil
+		}
+		return "new", nil
+	}
+	chunks := 0
+	r := b.tapped(&tap{deliver: func(snapshot.Window, *snapshot.Chunk) {
+		if chunks++; chunks != 5 {
+			return
+		}
+		changed.Store(true)
+		for _, line := range db.MustQuery(t, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'rotated'") {
+			_ = db.Exec(t.Context(), "KILL "+line[0]) // it may have ended by itself
+		}
+	}})
+	r.cfg.Source.User, r.cfg.Source.Password = "rotated", password
+	stop := b.background(r.Run)
+	b.awaitLoaded("ticket")
+	must(t, stop())
+	once(t, b.loads(), rows)
+	if refused.Load() <= 6 {
+		t.Errorf("%d connects only since the change", refused.Load())
 	}
 }
 

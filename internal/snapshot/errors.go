@@ -55,8 +55,18 @@ func noTable(err error) bool {
 	return errors.Is(err, source.ErrNoTable) || c == erNoSuchTable || c == erUnknownTable
 }
 
+// connectError says that the source was not reached. Even where it refuses us this is nothing of the table's: we were
+// welcome when the task began, so it may be a password that is just being changed.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
 // permanent says that trying again cannot help.
 func permanent(err error) bool {
+	if _, ok := errors.AsType[*connectError](err); ok {
+		return false
+	}
 	if _, ok := errors.AsType[*definitionError](err); ok || noTable(err) || source.Refused(err) {
 		return true
 	}

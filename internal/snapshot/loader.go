@@ -146,7 +146,7 @@ func (r *reader) connect(ctx context.Context) error {
 	}
 	conn, err := r.l.cfg.Connect(ctx)
 	if err != nil {
-		return err
+		return &connectError{err}
 	}
 	server, err := source.Describe(ctx, conn)
 	if due := r.l.cfg.Server.UUID; err == nil && server.UUID != due {

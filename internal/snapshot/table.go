@@ -161,6 +161,9 @@ func (t *tableLoad) awaitDefinition(ctx context.Context, rd *reader) (*definitio
 		if err == nil || final(err) {
 			return def, err
 		}
+		if attempt == 0 && ctx.Err() == nil {
+			t.log.Warn("full load waits for the source", "error", err)
+		}
 		rd.disconnect()
 		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return nil, err
