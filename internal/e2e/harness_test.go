@@ -41,6 +41,8 @@ type pipelineUnderTest struct {
 	destination    string
 	s3Endpoint     string
 	objects        int // how many were read
+	decoded        decoder
+	build          func() (string, error) // the program
 
 	kinesis     *testservers.AWSServer // nil: the embedded stream
 	store       *testservers.AWSServer // nil: a folder
@@ -57,7 +59,10 @@ func startDatabase(t *testing.T, flavor string, opts ...testservers.Option) *tes
 
 func newPipeline(t *testing.T, sc scenario, db *testservers.MySQLServer) *pipelineUnderTest {
 	t.Helper()
-	p := &pipelineUnderTest{dir: t.TempDir(), streamEndpoint: "embedded"}
+	p := &pipelineUnderTest{dir: t.TempDir(), streamEndpoint: "embedded", build: binary}
+	if sc.plain {
+		p.build = plainBinary
+	}
 	p.embeddedDir = filepath.Join(p.dir, "stream")
 	switch sc.stream {
 	case "kinesalite":
@@ -133,6 +138,7 @@ func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLS
 func (p *pipelineUnderTest) drain(t *testing.T) {
 	t.Helper()
 	d := newDaemon(t, "drain", "deliver", "--once", "-c", p.config)
+	d.build = p.build
 	d.start()
 	if code := d.wait(2 * time.Minute); code != 0 {
 		t.Fatalf("deliver --once: exit code %d\n%s", code, tail(d.log, 6000))
@@ -159,7 +165,7 @@ func (p *pipelineUnderTest) api(t *testing.T) *kinesis.Client {
 // streamRecords are all records of the stream, shard by shard.
 func (p *pipelineUnderTest) streamRecords(t *testing.T) []rec {
 	t.Helper()
-	return readStream(t, p.api(t), streamName)
+	return readStream(t, p.api(t), streamName, &p.decoded)
 }
 
 // object is a stored object: whose run it is and what it holds.
@@ -200,7 +206,7 @@ func (p *pipelineUnderTest) objectRecords(t *testing.T) []rec {
 			t.Errorf("objects overlap: %s ends at %s, %s begins at %s", all[i-1].key, all[i-1].last, o.key, o.first)
 		}
 		for line := range bytes.Lines(o.plain) {
-			out = append(out, parseRec(t, o.shard, line))
+			out = append(out, p.decoded.parse(t, o.shard, line))
 		}
 	}
 	return out

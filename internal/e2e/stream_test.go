@@ -11,7 +11,7 @@ import (
 )
 
 // readStream reads every record of every shard, parents before their children.
-func readStream(t *testing.T, api *kinesis.Client, stream string) []rec {
+func readStream(t *testing.T, api *kinesis.Client, stream string, decoded *decoder) []rec {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -30,7 +30,7 @@ func readStream(t *testing.T, api *kinesis.Client, stream string) []rec {
 				t.Fatal(err)
 			}
 			for _, r := range page.Records {
-				out = append(out, parseRec(t, id, r.Data))
+				out = append(out, decoded.parse(t, id, r.Data))
 			}
 			next = page.NextShardIterator
 			if len(page.Records) == 0 && aws.ToInt64(page.MillisBehindLatest) == 0 {
