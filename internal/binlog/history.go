@@ -202,7 +202,7 @@ func (s *stream) learnAll(ctx context.Context, here source.Position) error {
 	if err != nil {
 		s.r.cfg.Logger.Warn("the definitions of tables could not be read ahead of their rows", "error", err)
 	}
-	return nil
+	return s.remember(ctx) // before a row is handed over: the next Run may begin in front of it, when the table is another one
 }
 
 func (s *stream) tryLearnAll(ctx context.Context, here source.Position) error {

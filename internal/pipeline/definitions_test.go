@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
@@ -205,6 +206,31 @@ func TestDefinitionsAreKnownAfterARestart(t *testing.T) {
 			if count(got, want) != 1 {
 				t.Errorf("%v is not in %v", want, got)
 			}
+		}
+	})
+}
+
+// A process that dies behind its first record, and before the end of that transaction, leaves the definitions that the next
+// one needs: the table may be another one by then.
+func TestDefinitionsAreSavedBeforeTheFirstRecord(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		name := db.Database(t)
+		db.MustExec(t, "USE "+name, "CREATE TABLE ticket (id INT PRIMARY KEY, v VARCHAR(20))")
+		l := newTail(t, db, name)
+		start := l.end()
+		db.MustExec(t, "INSERT INTO "+name+".ticket VALUES (1, 'a')")
+		cfg := l.config()
+		cfg.Start = fmt.Sprintf("%s:%d", start.File, start.Offset)
+		l.after = func(*session) {
+			raw, _, err := l.store.Load(t.Context(), definitionsDocument)
+			must(t, err)
+			if known, err := readDefinitions(raw, cfg.Task); err != nil || len(known) != 1 || known[0].Name != "ticket" {
+				t.Errorf("saved are %+v, %v", known, err)
+			}
+		}
+		must(t, l.read(cfg, l.end()))
+		if len(l.got) != 1 {
+			t.Errorf("%d records", len(l.got))
 		}
 	})
 }
