@@ -34,7 +34,7 @@ func (c *catalog) table(ctx context.Context, schemaName, name string) (*schema.T
 	} else {
 		err = c.with(ctx, load)
 	}
-	if errors.Is(err, source.ErrNoTable) {
+	if errors.Is(err, source.ErrNoTable) || errors.Is(err, source.ErrHidden) {
 		return nil, nil
 	}
 	return t, err

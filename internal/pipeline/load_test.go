@@ -573,6 +573,25 @@ func TestAFullLoadAloneTriesASuspendedViewAgain(t *testing.T) {
 	}
 }
 
+// TestWhatIsHiddenIsNotTakenForGone loads a view whose table is gone and one that the user may not read. The catalog shows
+// no columns of either, as it does of what was dropped.
+func TestWhatIsHiddenIsNotTakenForGone(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *testservers.MySQLServer) {
+		b := newBench(t, db)
+		b.exec("CREATE TABLE ticket (id INT PRIMARY KEY, v INT)", "CREATE TABLE lost (id INT PRIMARY KEY, v INT)",
+			"CREATE VIEW broken AS SELECT id, v FROM lost", "DROP TABLE lost")
+		cfg := b.config(FullLoad)
+		cfg.Rules = withViews(t, b.name)
+		err := NewReplicate(cfg).Run(t.Context())
+		if refused, ok := errors.AsType[*SuspendedError](err); !ok || len(refused.Tables) != 1 || !strings.Contains(err.Error(), "broken") {
+			t.Errorf("err = %v, want one that names the view", err)
+		}
+		if d := b.saved("broken"); d.State != StateError {
+			t.Errorf("the view is in state %q, want %q", d.State, StateError)
+		}
+	})
+}
+
 // TestAnIdleSourceFinishesItsLoad starts a new log file while a chunk is read, and is silent from then on: no
 // transaction ever tells the stream that it has passed the chunk.
 func TestAnIdleSourceFinishesItsLoad(t *testing.T) {

@@ -67,7 +67,7 @@ func permanent(err error) bool {
 	if _, ok := errors.AsType[*connectError](err); ok {
 		return false
 	}
-	if _, ok := errors.AsType[*definitionError](err); ok || noTable(err) || source.Refused(err) {
+	if _, ok := errors.AsType[*definitionError](err); ok || noTable(err) || errors.Is(err, source.ErrHidden) || source.Refused(err) {
 		return true
 	}
 	switch code(err) {

@@ -16,8 +16,12 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 )
 
-// ErrNoTable is returned when a table does not exist or the user may not see it.
+// ErrNoTable is returned when a table does not exist.
 var ErrNoTable = errors.New("no such table")
+
+// ErrHidden is returned when the server shows nothing of a table, which may exist: the user has no right to it, or it is a
+// view whose own tables cannot be read.
+var ErrHidden = errors.New("the table cannot be seen")
 
 // ErrTooOld is returned for servers older than MySQL 5.7 and MariaDB 10.5.
 var ErrTooOld = errors.New("the server is too old")

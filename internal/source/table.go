@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/client"
+	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 )
@@ -43,9 +44,26 @@ func TableEngine(ctx context.Context, conn *client.Conn, schemaName, name string
 	return rows[0][0], nil
 }
 
+// unseen tells, of a table that the catalog does not show, whether it is not there or only hidden: the catalog keeps quiet
+// about what a user has no right to, and has no columns of a view whose tables are gone. A statement is answered.
+func unseen(ctx context.Context, conn *client.Conn, schemaName, name string) error {
+	query := "SELECT 1 FROM " + schema.QuoteIdent(schemaName) + "." + schema.QuoteIdent(name) + " LIMIT 0"
+	err := StreamText(ctx, conn, query, func([][]byte) error { return nil })
+	my, answered := errors.AsType[*mysql.MyError](err)
+	switch {
+	case err == nil:
+		return errors.New("the server shows no columns of it, although it is there")
+	case !answered || Lost(err):
+		return err
+	case my.Code == mysql.ER_NO_SUCH_TABLE || my.Code == mysql.ER_UNKNOWN_TABLE || my.Code == mysql.ER_BAD_DB_ERROR:
+		return ErrNoTable
+	}
+	return fmt.Errorf("%w: %w", ErrHidden, err)
+}
+
 // LoadTable reads a table's present definition: every column in table order, generated and invisible ones too, and the
 // key that tells its rows apart: the primary key, else the first UNIQUE key of NOT NULL columns. The error wraps
-// ErrNoTable where there is no such table to be seen.
+// ErrNoTable where there is no such table, and ErrHidden where the server does not let us see it.
 func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) (*schema.Table, error) {
 	flavor, _, _ := parseVersion(conn.GetServerVersion())
 	step := fmt.Sprintf("load the definition of %s.%s", schemaName, name)
@@ -60,10 +78,7 @@ func LoadTable(ctx context.Context, conn *client.Conn, schemaName, name string) 
 		return nil, err
 	}
 	if len(head) == 0 || len(columns) == 0 {
-		return nil, &Error{
-			Step: step, Err: ErrNoTable,
-			Hint: "check that the table exists, and GRANT SELECT on it: without it the server does not show it",
-		}
+		return nil, &Error{Step: step, Err: unseen(ctx, conn, schemaName, name), Hint: "check that the table exists, and GRANT SELECT on it"}
 	}
 	t := &schema.Table{Schema: schemaName, Name: name, Collation: head[0][1]}
 	for _, c := range columns {
