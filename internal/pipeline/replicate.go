@@ -256,6 +256,9 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 	s.progress.leave(func(id tableID) bool {
 		return s.rules.Selected(id.Schema, id.Table) || s.rules.SelectedView(id.Schema, id.Table)
 	}, r.cfg.Migration == FullLoadAndCDC)
+	if r.cfg.Migration != CDC {
+		r.planMissing(s, tables)
+	}
 	selected := 0
 	for _, t := range tables {
 		if t.View {
@@ -286,6 +289,21 @@ func (r *Replicate) plan(ctx context.Context, conn *client.Conn, s *session) err
 		return s.rules.LoadOrder(b.Schema, b.Table) - s.rules.LoadOrder(a.Schema, a.Table)
 	})
 	return nil
+}
+
+// planMissing ends what was left to load of tables that the server does not show any more. They may have been dropped while
+// no rule selected them: then nothing in the log tells of it.
+func (r *Replicate) planMissing(s *session, there []source.TableName) {
+	exists := make(map[tableID]bool, len(there))
+	for _, t := range there {
+		exists[tableID{t.Schema, t.Name}] = true
+	}
+	for _, d := range s.progress.docs() {
+		selected := s.rules.Selected(d.Schema, d.Table) || s.rules.SelectedView(d.Schema, d.Table)
+		if selected && !exists[tableID{d.Schema, d.Table}] && !d.loaded() {
+			s.jobs = append(s.jobs, d.job())
+		}
+	}
 }
 
 // planView plans the load of a view. A binlog knows nothing of views: what a load finds in one is all that is ever sent.

@@ -330,6 +330,16 @@ func TestANewlySelectedTableIsLoadedWhileTheOthersStream(t *testing.T) {
 		b.awaitEqual("other")
 		b.awaitState("other", StateCompleted)
 		must(t, stop())
+
+		// Dropped in such a time, it must not be waited for.
+		cfg.Registerer = prometheus.NewRegistry()
+		stop = b.background(NewReplicate(cfg).Run)
+		b.exec("DROP TABLE other", "INSERT INTO ticket VALUES (5,5)")
+		b.awaitEqual("ticket")
+		must(t, stop())
+		stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+		b.awaitState("other", StateGone)
+		must(t, stop())
 	})
 }
 
