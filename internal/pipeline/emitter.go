@@ -144,6 +144,7 @@ func (e *emitter) Rows(ctx context.Context, rows *binlog.Rows) error {
 	defer e.mu.Unlock()
 	id := tableID{rows.Table.Schema, rows.Table.Name}
 	if e.suspended[id] {
+		e.passOver(id)
 		return nil
 	}
 	err := e.rows(ctx, id, rows)

@@ -26,11 +26,12 @@ type tableDoc struct {
 	Schema   string     `json:"schema"`
 	Table    string     `json:"table"`
 	State    string     `json:"state"`
-	After    []string   `json:"after,omitempty"`     // every row up to this key, as SQL literals, is acknowledged
-	Ranges   []rangeDoc `json:"ranges,omitempty"`    // every row outside of them is; instead of After
-	AfterKey []string   `json:"after_key,omitempty"` // the order that these keys are in
-	Rows     uint64     `json:"rows"`                // load records acknowledged
-	Error    string     `json:"error,omitempty"`     // why it is suspended, and the cure
+	After    []string   `json:"after,omitempty"`      // every row up to this key, as SQL literals, is acknowledged
+	Ranges   []rangeDoc `json:"ranges,omitempty"`     // every row outside of them is; instead of After
+	AfterKey []string   `json:"after_key,omitempty"`  // the order that these keys are in
+	Rows     uint64     `json:"rows"`                 // load records acknowledged
+	Error    string     `json:"error,omitempty"`      // why it is suspended, and the cure
+	ErrorIn  string     `json:"error_gtid,omitempty"` // the transaction in which it was suspended
 }
 
 // progress follows the loads of all tables. It has its own mutex and takes no other inside it.

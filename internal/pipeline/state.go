@@ -200,6 +200,18 @@ func (s *skipRule) overtaken(at changeAt) bool {
 	return true
 }
 
+// counts reports whether changes of a transaction are passed over by their number.
+func (s *skipRule) counts(gtid string) bool {
+	return s.active && s.through == nil && s.count > 0 && (s.gtid == "" || s.gtid == gtid)
+}
+
+// forget passes nothing more over. It says whether what was done is not overtaken yet, and still counts.
+func (s *skipRule) forget() bool {
+	first := !s.late
+	s.late, s.count = true, 0
+	return first
+}
+
 // end is called behind every transaction with its GTID.
 func (s *skipRule) end(gtid string) {
 	if s.gtid == "" || s.gtid == gtid {

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"log/slog"
 	"os"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint/checkpointtest"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -39,6 +42,10 @@ func fullDoc() replicateDoc {
 				Ranges: []rangeDoc{{To: []string{"91000"}}, {After: []string{"270344"}, To: []string{"300000"}}, {After: []string{"570000"}}},
 			},
 			{Schema: "shop", Table: "ticket", State: StateCompleted, Rows: 1000000},
+			{
+				Schema: "shop", Table: "venue", State: StateError, Rows: 12, Error: "a value cannot be read; reload-table shop.venue",
+				ErrorIn: "3e11fa47-71ca-11e1-9e33-c80aa9429562:6",
+			},
 		},
 		Started: true, Saved: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC),
 	}
@@ -164,5 +171,42 @@ func TestOvertakenIsSaidOnce(t *testing.T) {
 		if s.overtaken(at("b:1")) {
 			t.Errorf("%+v is overtaken", s)
 		}
+	}
+}
+
+// TestWhatIsDoneCannotBeCountedAcrossASuspension takes over, on another server, in a transaction of which three changes were
+// done when one of its tables was suspended: some of the three may be that table's.
+func TestWhatIsDoneCannotBeCountedAcrossASuspension(t *testing.T) {
+	id := tableID{"shop", "venue"}
+	for _, c := range []struct {
+		what, suspendedIn string
+		sent              int // of four changes of another table behind a row of the suspended one
+	}{
+		{"suspended in this transaction", "a:6", 4},
+		{"suspended before it", "a:5", 1},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			e := &emitter{
+				skip:      skipRule{active: true, gtid: "a:6", count: 3},
+				progress:  newProgress([]tableDoc{{Schema: id.Schema, Table: id.Table, State: StateError, ErrorIn: c.suspendedIn}}),
+				tracker:   checkpoint.NewTracker[boundary, changeAt](0, boundary{}, foldBoundary(source.MySQL)),
+				suspended: map[tableID]bool{id: true}, log: slog.New(slog.DiscardHandler),
+				tx: txState{open: true, tx: record.Transaction{GTID: "a:6"}},
+			}
+			e.tracker.Resume(3, changeAt{GTID: "a:6"})
+			must(t, e.Rows(t.Context(), &binlog.Rows{Table: &schema.Table{Schema: id.Schema, Name: id.Table}}))
+			sent := 0
+			for range 4 {
+				if !e.skip.done(changeAt{GTID: "a:6"}) {
+					sent++
+				}
+			}
+			if sent != c.sent {
+				t.Errorf("%d changes are sent, want %d", sent, c.sent)
+			}
+			if done := e.tracker.Frontier().Done; (done == 0) != (c.sent == 4) {
+				t.Errorf("%d changes count as done", done)
+			}
+		})
 	}
 }

@@ -35,8 +35,12 @@ func (e *emitter) suspend(id tableID, fault error) error {
 		return nil
 	}
 	e.suspended[id] = true
+	in := ""
+	if e.tx.open {
+		in = e.tx.tx.GTID
+	}
 	e.progress.revise(id, func(d *tableDoc) bool {
-		*d = tableDoc{State: StateError, Error: fault.Error(), Rows: d.Rows}
+		*d = tableDoc{State: StateError, Error: fault.Error(), ErrorIn: in, Rows: d.Rows}
 		return true
 	})
 	if w := e.windows[id]; w != nil {
@@ -45,6 +49,20 @@ func (e *emitter) suspend(id tableID, fault error) error {
 	e.log.Error("table suspended: nothing more of it is sent until it is loaded again; the other tables go on",
 		"schema", id.Schema, "table", id.Table, "error", fault)
 	return nil
+}
+
+// passOver deals with rows of a suspended table. If it was suspended in the very transaction of which a former process has
+// done a number of changes, on another server, then some of that number may be its own, and nobody knows how many: what
+// follows is sent, again perhaps, rather than passed over. Called with mu held.
+func (e *emitter) passOver(id tableID) {
+	if !e.skip.counts(e.tx.tx.GTID) || e.progress.table(id, StateError).snapshot().ErrorIn != e.tx.tx.GTID {
+		return
+	}
+	e.log.Warn("a table was suspended in a transaction of which a part was sent before the failover: the rest of it is sent from here on, and some of it perhaps for the second time",
+		"schema", id.Schema, "table", id.Table, "gtid", e.tx.tx.GTID)
+	if e.skip.forget() {
+		e.tracker.Resume(0, changeAt{})
+	}
 }
 
 // unrenderable finds, in an error about a row, a fault that lies in the table and not in the stream, and names its
