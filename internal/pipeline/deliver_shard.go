@@ -191,7 +191,7 @@ func (w *shardWorker) endBatch() {
 	w.book()
 	w.budget.Add(-b.Reserved)
 	w.atEnd = b.End
-	w.drained = b.CaughtUp() && w.isDraining() && !b.Asked.Before(w.drainTime)
+	w.drained = b.CaughtUp() && w.isDraining() && b.Asked.After(w.drainTime)
 	w.heard(b)
 }
 
