@@ -415,6 +415,28 @@ func TestMariaDBGTID(t *testing.T) {
 	}
 }
 
+// An ALTER that is logged in two halves is in force behind the second, and not at all if it failed.
+func TestMariaDBAlterInTwoPhases(t *testing.T) {
+	s := testservers.SharedMariaDB(t)
+	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY, v INT)")
+	b.attempt("SET SESSION binlog_alter_two_phase = ON", "INSERT INTO t VALUES (1, 7)", "INSERT INTO t VALUES (2, 7)",
+		"!ALTER TABLE t ADD UNIQUE (v), ALGORITHM=COPY", "INSERT INTO t VALUES (3, 7)")
+	want := []string{"schema 6 t (id v)", "begin", "t insert 1 7", "commit", "begin", "t insert 2 7", "commit", "commit", "commit",
+		"begin", "t insert 3 7", "commit"}
+	r := b.recorder(b.start)
+	err := b.read(b.start, r) // looking ahead, nothing is found either
+	b.want(r, err, want...)
+
+	s.MustExec(t, "SET GLOBAL binlog_row_metadata = FULL")
+	defer s.MustExec(t, "SET GLOBAL binlog_row_metadata = NO_LOG")
+	b.attempt("SET SESSION binlog_alter_two_phase = ON", "INSERT INTO t VALUES (4, 7)", "ALTER TABLE t CHANGE v w INT, ALGORITHM=COPY", "INSERT INTO t VALUES (5, 7)")
+	from := r.boundaries[len(r.boundaries)-1].pos
+	r = b.recorder(from)
+	err = b.read(from, r)
+	b.want(r, err, "schema 6 t (id v)", "begin", "t insert 4 7", "commit", "commit", "schema 2 t", "commit",
+		"schema 6 t (id w) changed", "begin", "t insert 5 7", "commit")
+}
+
 // Labels come from the log in the column's character set, if the table is gone.
 func testLabels(t *testing.T, s *testservers.MySQLServer) {
 	s.MustExec(t, "SET GLOBAL binlog_row_metadata = FULL")

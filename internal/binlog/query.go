@@ -122,6 +122,12 @@ func (s *stream) queryEvent(ctx context.Context, e *event) error {
 	if err != nil {
 		return err
 	}
+	if s.tx.inert {
+		if s.statement != nil {
+			return nil
+		}
+		return s.commit(ctx, e)
+	}
 	if s.statement != nil {
 		return s.statement(ctx, e, q)
 	}

@@ -144,6 +144,11 @@ func isFraming(k replication.EventType) bool {
 	return k == replication.FORMAT_DESCRIPTION_EVENT || k == replication.ROTATE_EVENT
 }
 
+// frames reports whether an event says something about the statements in or behind it.
+func frames(k replication.EventType) bool {
+	return k == replication.TRANSACTION_PAYLOAD_EVENT || k == replication.MARIADB_GTID_EVENT
+}
+
 // fail gives an error about an event its place, unless it has one, or is about something else.
 func (s *stream) fail(e event, err error) error {
 	var (
@@ -169,7 +174,7 @@ func (s *stream) event(ctx context.Context, e *event) error {
 	if e.time > 0 && !e.artificial() {
 		s.r.metrics.lastEvent.Set(float64(e.time))
 	}
-	if s.statement != nil && !isFraming(e.kind) && !isStatement(e.kind) && e.kind != replication.TRANSACTION_PAYLOAD_EVENT {
+	if s.statement != nil && !isFraming(e.kind) && !isStatement(e.kind) && !frames(e.kind) {
 		return nil
 	}
 	if e.cut && needsBody(e.kind) {

@@ -25,6 +25,7 @@ type transaction struct {
 	events   int       // rows events of selected tables that were dealt with: handed over, or passed over
 	resumed  part      // what an earlier connection handed over of the transaction that comes first
 	xa       *heldXA   // rows of an XA transaction, until it is known to be committed in one phase
+	inert    bool      // its statement changes nothing: see inertAlter
 }
 
 // reset forgets the transaction, but not what is still expected from an earlier connection.
@@ -96,13 +97,35 @@ func (s *stream) mariaGTIDEvent(e *event) error {
 	b := appendMariaGTID(make([]byte, 0, 40), g.GTID.DomainID, e.server, g.GTID.SequenceNumber)
 	s.start(e, string(b))
 	s.tx.explicit = !g.IsStandalone()
+	s.tx.inert = inertAlter(e.body, g.Flags)
 	if g.Flags&mariaPreparedXA != 0 {
 		s.tx.xa = &heldXA{}
 	}
 	return nil
 }
 
-const mariaPreparedXA = 64 // the group ends with XA PREPARE
+// Flags of a MariaDB GTID event.
+const (
+	mariaGroupCommit   = 2  // the number of a group commit follows
+	mariaPreparedXA    = 64 // the group ends with XA PREPARE
+	mariaCompletedXA   = 128
+	mariaStartAlter    = 2 // of the second byte of flags: the first half of an ALTER in two
+	mariaRollbackAlter = 8 // and the second, if the statement failed
+)
+
+// inertAlter says that a group holds an ALTER that is not in force behind it. With binlog_alter_two_phase the server logs
+// one when it begins, so that replicas can begin as well, and again when it is in force or has failed; rows that are logged
+// in between still have the old definition.
+func inertAlter(body []byte, flags byte) bool {
+	if flags&(mariaPreparedXA|mariaCompletedXA) != 0 {
+		return false
+	}
+	at := 13 // behind sequence number, domain and flags
+	if flags&mariaGroupCommit != 0 {
+		at += 8
+	}
+	return at < len(body) && body[at]&(mariaStartAlter|mariaRollbackAlter) != 0
+}
 
 // unfinished refuses a new transaction while rows of one without an end were handed over.
 func (s *stream) unfinished() error {
