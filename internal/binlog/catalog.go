@@ -148,7 +148,7 @@ func (c *catalog) connect(ctx context.Context) (*client.Conn, error) {
 	}
 	server, err := source.Describe(ctx, conn)
 	if err == nil && c.server.UUID != "" && server.UUID != c.server.UUID {
-		err = &source.Error{Step: "look up definitions", Err: ErrServerChanged}
+		err = &source.Error{Step: "look up definitions", Err: source.ErrServerChanged}
 	}
 	if err != nil {
 		source.Close(conn)

@@ -21,10 +21,6 @@ var (
 	// ErrOtherLog is returned when the server has another log under the name of the file that the position is in: it was
 	// reset, or restored from a backup.
 	ErrOtherLog = errors.New("the server's binary log is not the one that was read")
-	// ErrServerChanged is returned by a running Reader when, after a lost connection, another server answers and the
-	// position can be found there by GTID: coordinates before and after cannot be compared, so the caller must start anew
-	// from its saved position.
-	ErrServerChanged = errors.New("another server answers now")
 	// ErrReplaced is returned when the server ended the dump in favour of another replica with the same server id.
 	ErrReplaced = errors.New("another replica with the same server id has connected")
 	// ErrNoPlace is returned for a position that says nothing that this server understands.

@@ -17,7 +17,7 @@ import (
 // Config of a Reader.
 type Config struct {
 	Source source.Config
-	// Server is what the caller took Source's server to be; if another one answers, Run ends with ErrServerChanged. Only its
+	// Server is what the caller took Source's server to be; if another one answers, Run ends with source.ErrServerChanged. Only its
 	// UUID counts. The zero Server accepts whichever answers first.
 	Server   source.Server
 	ServerID uint32 // our own id as a replica: no other replica or server of the group may have it
@@ -210,7 +210,7 @@ func (r *Reader) readOnce(ctx context.Context, p *progress, tabs *tables, ready 
 func (p *progress) meet(server source.Server) error {
 	first := !p.met
 	if p.server.UUID != "" && server.UUID != p.server.UUID {
-		err, hint := ErrServerChanged, "start again from the saved position"
+		err, hint := source.ErrServerChanged, "start again from the saved position"
 		if p.set == nil && (!first || p.boundary.GTIDSet == "" || !server.GTIDMode) {
 			err, hint = ErrOtherServer, "connect to the server that the position was taken on, or load the tables again"
 		}

@@ -276,7 +276,7 @@ func TestServerChanged(t *testing.T) {
 	other := b.info
 	other.UUID = uuidA
 	err := b.read(b.start, b.recorder(b.start), func(c *Config) { c.Server = other })
-	if !errors.Is(err, ErrServerChanged) {
+	if !errors.Is(err, source.ErrServerChanged) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -324,7 +324,7 @@ func (c *cluster) insideATransaction() {
 	c.promote()
 	c.b.MustExec(t, c.in("INSERT INTO ticket VALUES (2002, 'b')")...)
 	err := within(t, ended)
-	if again, ok := errors.AsType[*restartError](err); !ok || !errors.Is(err, binlog.ErrServerChanged) {
+	if again, ok := errors.AsType[*restartError](err); !ok || !errors.Is(err, source.ErrServerChanged) {
 		t.Fatalf("the process ended with %v, %v", again, err)
 	}
 	stop := c.background(NewReplicate(c.config()).Run)
@@ -394,7 +394,7 @@ func (c *cluster) underLoad() {
 	c.caughtUp()
 	c.promote()
 	all := c.write(c.b, n, 4, 50, func(int64) {}, func() bool { return false })
-	if err := within(t, ended); !errors.Is(err, binlog.ErrServerChanged) {
+	if err := within(t, ended); !errors.Is(err, source.ErrServerChanged) {
 		t.Fatalf("the process ended with %v", err)
 	}
 	stop := c.background(NewReplicate(c.config()).Run)

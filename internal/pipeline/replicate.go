@@ -127,7 +127,7 @@ func ended(err error) error {
 	if errors.Is(err, errStopPosition) || errors.Is(err, context.Canceled) {
 		return nil
 	}
-	if errors.Is(err, binlog.ErrServerChanged) || errors.Is(err, snapshot.ErrServerChanged) {
+	if errors.Is(err, source.ErrServerChanged) {
 		return &restartError{err}
 	}
 	return err
@@ -500,7 +500,7 @@ func (r *Replicate) binlogEnd(ctx context.Context, server source.Server) (end so
 		}
 		defer source.Close(conn)
 		if present.UUID != server.UUID {
-			return fmt.Errorf("find the end of the binary log: %w: %s instead of %s", binlog.ErrServerChanged, present.UUID, server.UUID)
+			return fmt.Errorf("find the end of the binary log: %w: %s instead of %s", source.ErrServerChanged, present.UUID, server.UUID)
 		}
 		end, err = source.CurrentPosition(ctx, conn, server)
 		return err

@@ -10,10 +10,6 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
-// ErrServerChanged is returned when another server answers than the one whose log the stream reads: its rows would stand
-// among changes that it may not have yet, and its positions cannot be compared with theirs.
-var ErrServerChanged = errors.New("another server answers now")
-
 // definitionError marks a definition that no retry makes readable.
 type definitionError struct{ err error }
 
@@ -25,8 +21,6 @@ const (
 	erBadField          = 1054
 	erKeyDoesNotExist   = 1176
 	erTableDefChanged   = 1412
-	erNoSuchTable       = 1146
-	erUnknownTable      = 1109
 	erDBAccessDenied    = 1044
 	erTableAccessDenied = 1142
 	erColumnAccess      = 1143
@@ -49,12 +43,6 @@ func definitionChanged(err error) bool {
 	return false
 }
 
-// noTable says that there is no such table any more.
-func noTable(err error) bool {
-	c := code(err)
-	return errors.Is(err, source.ErrNoTable) || c == erNoSuchTable || c == erUnknownTable
-}
-
 // connectError says that the source was not reached. Even where it refuses us this is nothing of the table's: we were
 // welcome when the task began, so it may be a password that is just being changed.
 type connectError struct{ err error }
@@ -67,7 +55,7 @@ func permanent(err error) bool {
 	if _, ok := errors.AsType[*connectError](err); ok {
 		return false
 	}
-	if _, ok := errors.AsType[*definitionError](err); ok || noTable(err) || errors.Is(err, source.ErrHidden) || source.Refused(err) {
+	if _, ok := errors.AsType[*definitionError](err); ok || source.IsNoTable(err) || errors.Is(err, source.ErrHidden) || source.Refused(err) {
 		return true
 	}
 	switch code(err) {
@@ -78,7 +66,7 @@ func permanent(err error) bool {
 }
 
 // final says that trying again cannot help: the table, or the whole load where another server answers.
-func final(err error) bool { return permanent(err) || errors.Is(err, ErrServerChanged) }
+func final(err error) bool { return permanent(err) || errors.Is(err, source.ErrServerChanged) }
 
 // pauses are those between attempts to read from a source that is away.
 var pauses = backoff.Pauses{First: 100 * time.Millisecond, Longest: 10 * time.Second}

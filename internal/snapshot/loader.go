@@ -150,7 +150,7 @@ func (r *reader) connect(ctx context.Context) error {
 	}
 	server, err := source.Describe(ctx, conn)
 	if due := r.l.cfg.Server.UUID; err == nil && server.UUID != due {
-		err = fmt.Errorf("%w: %s instead of %s", ErrServerChanged, server.UUID, due)
+		err = fmt.Errorf("%w: %s instead of %s", source.ErrServerChanged, server.UUID, due)
 	}
 	if err != nil {
 		source.Close(conn)

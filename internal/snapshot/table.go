@@ -214,7 +214,7 @@ func (t *tableLoad) ended(err error) error {
 
 // gone turns the end of a table into the end of its load: DROP TABLE stands in the binlog, and nothing is left to read.
 func (t *tableLoad) gone(err error) error {
-	if !noTable(err) {
+	if !source.IsNoTable(err) {
 		return err
 	}
 	t.log.Warn("the table does not exist any more; its load ends here")

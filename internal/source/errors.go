@@ -19,9 +19,21 @@ import (
 // ErrNoTable is returned when a table does not exist.
 var ErrNoTable = errors.New("no such table")
 
+// IsNoTable reports whether an error says that a table, or its schema, does not exist.
+func IsNoTable(err error) bool {
+	my, ok := errors.AsType[*mysql.MyError](err)
+	return errors.Is(err, ErrNoTable) ||
+		ok && (my.Code == mysql.ER_NO_SUCH_TABLE || my.Code == mysql.ER_UNKNOWN_TABLE || my.Code == mysql.ER_BAD_DB_ERROR)
+}
+
 // ErrHidden is returned when the server shows nothing of a table, which may exist: the user has no right to it, or it is a
 // view whose own tables cannot be read.
 var ErrHidden = errors.New("the table cannot be seen")
+
+// ErrServerChanged is returned when, over a new connection, another server answers than the one that was read so far: its
+// coordinates cannot be compared with the former one's, and it may lack changes that were read. Where positions have GTIDs
+// the caller can start anew from its saved one.
+var ErrServerChanged = errors.New("another server answers now")
 
 // ErrTooOld is returned for servers older than MySQL 5.7 and MariaDB 10.5.
 var ErrTooOld = errors.New("the server is too old")

@@ -49,14 +49,14 @@ func TableEngine(ctx context.Context, conn *client.Conn, schemaName, name string
 func unseen(ctx context.Context, conn *client.Conn, schemaName, name string) error {
 	query := "SELECT 1 FROM " + schema.QuoteIdent(schemaName) + "." + schema.QuoteIdent(name) + " LIMIT 0"
 	err := StreamText(ctx, conn, query, func([][]byte) error { return nil })
-	my, answered := errors.AsType[*mysql.MyError](err)
+	_, answered := errors.AsType[*mysql.MyError](err)
 	switch {
 	case err == nil:
 		return errors.New("the server shows no columns of it, although it is there")
+	case IsNoTable(err):
+		return ErrNoTable
 	case !answered || Lost(err):
 		return err
-	case my.Code == mysql.ER_NO_SUCH_TABLE || my.Code == mysql.ER_UNKNOWN_TABLE || my.Code == mysql.ER_BAD_DB_ERROR:
-		return ErrNoTable
 	}
 	return fmt.Errorf("%w: %w", ErrHidden, err)
 }

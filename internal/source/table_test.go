@@ -125,6 +125,12 @@ func TestTables(t *testing.T) {
 		if _, err := LoadTable(t.Context(), conn, db, "nothing"); !errors.Is(err, ErrNoTable) {
 			t.Errorf("a missing table gives %v", err)
 		}
+		// Whoever reads a table or its schema away is told so by the server itself.
+		for _, gone := range []string{"`" + db + "`.nothing", "`" + db + "_nothing`.nothing"} {
+			if _, err := conn.Execute("SELECT 1 FROM " + gone); !IsNoTable(err) {
+				t.Errorf("SELECT from %s: %v", gone, err)
+			}
+		}
 	})
 }
 
