@@ -144,9 +144,10 @@ func isFraming(k replication.EventType) bool {
 	return k == replication.FORMAT_DESCRIPTION_EVENT || k == replication.ROTATE_EVENT
 }
 
-// frames reports whether an event says something about the statements in or behind it.
-func frames(k replication.EventType) bool {
-	return k == replication.TRANSACTION_PAYLOAD_EVENT || k == replication.MARIADB_GTID_EVENT
+// tellsOfStatements tells the events that whoever looks for statements needs: statements, what they may be wrapped in, and
+// what says whether they are in force.
+func tellsOfStatements(k replication.EventType) bool {
+	return isFraming(k) || isStatement(k) || k == replication.TRANSACTION_PAYLOAD_EVENT || k == replication.MARIADB_GTID_EVENT
 }
 
 // fail gives an error about an event its place, unless it has one, or is about something else.
@@ -174,7 +175,7 @@ func (s *stream) event(ctx context.Context, e *event) error {
 	if e.time > 0 && !e.artificial() {
 		s.r.metrics.lastEvent.Set(float64(e.time))
 	}
-	if s.statement != nil && !isFraming(e.kind) && !isStatement(e.kind) && !frames(e.kind) {
+	if s.statement != nil && !tellsOfStatements(e.kind) {
 		return nil
 	}
 	if e.cut && needsBody(e.kind) {
