@@ -73,29 +73,24 @@ func (p *progress) table(id tableID, state string) *tableProgress {
 }
 
 // docs is what to save, in a stable order.
-func (p *progress) docs() []tableDoc {
+func (p *progress) docs() []tableDoc { return p.list(true) }
+
+// shown is what is known of the tables that are replicated.
+func (p *progress) shown() []tableDoc { return p.list(false) }
+
+func (p *progress) list(left bool) []tableDoc {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := make([]tableDoc, 0, len(p.tables))
 	for _, t := range p.tables {
-		out = append(out, t.saved())
+		if left || !t.left {
+			out = append(out, t.saved())
+		}
 	}
 	slices.SortFunc(out, func(a, b tableDoc) int {
 		return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Table, b.Table))
 	})
 	return out
-}
-
-// shown is what is known of the tables that are replicated.
-func (p *progress) shown() []tableDoc {
-	return slices.DeleteFunc(p.docs(), func(d tableDoc) bool { return p.isLeft(tableID{d.Schema, d.Table}) })
-}
-
-func (p *progress) isLeft(id tableID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := p.tables[id]
-	return t != nil && t.left
 }
 
 // leave deals with tables that were selected once and are not any more. Their changes are not read from now on, so with

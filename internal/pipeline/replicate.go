@@ -298,9 +298,8 @@ func (r *Replicate) planMissing(s *session, there []source.TableName) {
 	for _, t := range there {
 		exists[tableID{t.Schema, t.Name}] = true
 	}
-	for _, d := range s.progress.docs() {
-		selected := s.rules.Selected(d.Schema, d.Table) || s.rules.SelectedView(d.Schema, d.Table)
-		if selected && !exists[tableID{d.Schema, d.Table}] && !d.loaded() {
+	for _, d := range s.progress.shown() {
+		if !exists[tableID{d.Schema, d.Table}] && !d.loaded() {
 			s.jobs = append(s.jobs, d.job())
 		}
 	}
@@ -418,7 +417,7 @@ func (r *Replicate) stream(ctx context.Context, s *session) error {
 
 func (r *Replicate) read(ctx context.Context, s *session) error {
 	if r.cfg.Migration == CDC && !s.saver.started.Load() {
-		if err := s.emitter.announceStart(ctx, s.saver.started, s.progress.docs()); err != nil {
+		if err := s.emitter.announceStart(ctx, s.saver.started, s.progress.shown()); err != nil {
 			return err
 		}
 	}
