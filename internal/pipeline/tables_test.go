@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -358,27 +359,35 @@ func (m *mortal) Save(ctx context.Context, name string, doc []byte, rev checkpoi
 	return m.FileStore.Save(ctx, name, doc, rev)
 }
 
-// TestNothingIsSentBeforeTheCheckpointBehindAnAnnouncement kills a process that saves at announcements only.
-func TestNothingIsSentBeforeTheCheckpointBehindAnAnnouncement(t *testing.T) {
-	b := newBench(t, testservers.SharedMySQL(t))
+// mortal loads the empty table ticket, and starts a process that saves at announcements only. kill ends it at once.
+func (b *bench) mortal() (r *Replicate, store *mortal, kill func()) {
+	b.t.Helper()
 	b.exec("CREATE TABLE ticket (id INT PRIMARY KEY, v INT)")
 	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
 	b.awaitState("ticket", StateCompleted)
-	must(t, stop())
-	store := &mortal{FileStore: b.store}
+	must(b.t, stop())
+	store = &mortal{FileStore: b.store}
 	cfg := b.config(FullLoadAndCDC)
 	cfg.Store, cfg.Grace, cfg.SaveEvery = store, time.Millisecond, time.Hour
-	ctx, kill := context.WithCancel(t.Context())
-	defer kill()
+	r = NewReplicate(cfg)
+	ctx, cancel := context.WithCancel(b.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- NewReplicate(cfg).Run(ctx) }()
+	go func() { ended <- r.Run(ctx) }()
+	kill = sync.OnceFunc(func() { cancel(); <-ended })
+	b.t.Cleanup(kill)
+	return r, store, kill
+}
+
+// TestNothingIsSentBeforeTheCheckpointBehindAnAnnouncement kills a process that saves at announcements only.
+func TestNothingIsSentBeforeTheCheckpointBehindAnAnnouncement(t *testing.T) {
+	b := newBench(t, testservers.SharedMySQL(t))
+	_, store, kill := b.mortal()
 	b.exec("INSERT INTO ticket VALUES (1,1)", "TRUNCATE TABLE ticket", "INSERT INTO ticket VALUES (2,2)")
 	b.awaitEqual("ticket")
 	store.dead.Store(true)
 	kill()
-	<-ended
 
-	stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
 	b.exec("INSERT INTO ticket VALUES (3,3)")
 	b.awaitEqual("ticket")
 	must(t, stop())
@@ -392,27 +401,15 @@ func TestNothingIsSentBeforeTheCheckpointBehindAnAnnouncement(t *testing.T) {
 // one knows of no reload, and must find that nobody was told of one.
 func TestAReloadIsDurableBeforeItIsAnnounced(t *testing.T) {
 	b := newBench(t, testservers.SharedMySQL(t))
-	b.exec("CREATE TABLE ticket (id INT PRIMARY KEY, v INT)")
-	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
-	b.awaitState("ticket", StateCompleted)
-	must(t, stop())
-	store := &mortal{FileStore: b.store}
-	cfg := b.config(FullLoadAndCDC)
-	cfg.Store, cfg.Grace, cfg.SaveEvery = store, time.Millisecond, time.Hour
-	replicate := NewReplicate(cfg)
-	ctx, kill := context.WithCancel(t.Context())
-	defer kill()
-	ended := make(chan error, 1)
-	go func() { ended <- replicate.Run(ctx) }()
+	replicate, store, kill := b.mortal()
 	b.exec("INSERT INTO ticket VALUES (1,1)")
 	b.awaitEqual("ticket")
 	store.dead.Store(true)
-	go func() { _ = replicate.Reload(ctx, b.name+".ticket") }()
+	go func() { _ = replicate.Reload(t.Context(), b.name+".ticket") }()
 	await(t, "the reload comes to its first save", func() bool { return store.refused.Load() > 0 })
 	kill()
-	<-ended
 
-	stop = b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
 	b.exec("INSERT INTO ticket VALUES (2,2)")
 	b.awaitEqual("ticket")
 	must(t, stop())
