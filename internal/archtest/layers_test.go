@@ -28,6 +28,7 @@ var layers = map[string]layer{
 	"internal/record":   vocabulary,
 	"internal/source":   vocabulary,
 	"internal/dbserver": vocabulary,
+	"internal/dynamo":   vocabulary,
 
 	"internal/check":    assembly,
 	"internal/config":   assembly,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -68,6 +69,11 @@ func (s *AWSServer) Config() aws.Config {
 // Kinesis is a client of a Kinesis stand-in.
 func (s *AWSServer) Kinesis() *kinesis.Client {
 	return kinesis.NewFromConfig(s.Config(), func(o *kinesis.Options) { o.BaseEndpoint = &s.Endpoint })
+}
+
+// DynamoDB is a client of a DynamoDB stand-in.
+func (s *AWSServer) DynamoDB() *dynamodb.Client {
+	return dynamodb.NewFromConfig(s.Config(), func(o *dynamodb.Options) { o.BaseEndpoint = &s.Endpoint })
 }
 
 // S3 is a client of an S3 store.
