@@ -223,13 +223,13 @@ func TestStore(t *testing.T) {
 	}
 	mustSay(t, out, "has saved nothing yet")
 
-	release, err := store.Lock(t.Context(), "replicate")
+	held, err := store.Lock(t.Context(), "replicate")
 	if err != nil {
 		t.Fatal(err)
 	}
 	out, _ = run(t, Config{Store: part})
 	mustSay(t, out, "warn", "locked by process")
-	if err := release(); err != nil {
+	if err := held.Release(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Save(t.Context(), "replicate", []byte("{}"), checkpoint.None); err != nil {

@@ -78,14 +78,14 @@ func (s *Store) check(ctx context.Context, r *reporter) {
 	}
 	const item = "checkpoints"
 	for _, name := range s.Names {
-		release, err := s.Store.Lock(ctx, name)
+		held, err := s.Store.Lock(ctx, name)
 		if locked, ok := errors.AsType[*checkpoint.LockedError](err); ok {
 			r.running = r.running || name == Replicate
 			r.add(Warn, item, fmt.Sprintf("%s: %v", s.Where, locked), "no fault if that is this pipeline, running")
 			continue
 		}
 		if err == nil {
-			err = release()
+			err = held.Release()
 		}
 		if err != nil {
 			r.failed(item, err, "let the daemon's user write to "+strings.TrimPrefix(s.Where, "file://"))

@@ -23,7 +23,7 @@ type holder struct {
 }
 
 // Lock implements Store. The lock file stays behind, empty, when the lock is given back.
-func (s *FileStore) Lock(ctx context.Context, name string) (func() error, error) {
+func (s *FileStore) Lock(ctx context.Context, name string) (Lock, error) {
 	path, err := s.path(ctx, name)
 	if err != nil {
 		return nil, err
@@ -35,10 +35,16 @@ func (s *FileStore) Lock(ctx context.Context, name string) (func() error, error)
 		}
 		return nil, fmt.Errorf("lock checkpoint %q: %w", name, err)
 	}
-	return sync.OnceValue(func() error {
+	return &fileLock{sync.OnceValue(func() error {
 		return errors.Join(f.Truncate(0), f.Close())
-	}), nil
+	})}, nil
 }
+
+// fileLock is a lock that the kernel keeps: it cannot be lost.
+type fileLock struct{ release func() error }
+
+func (l *fileLock) Lost() <-chan struct{} { return nil }
+func (l *fileLock) Release() error        { return l.release() }
 
 func (s *FileStore) lock(ctx context.Context, name, path string) (*os.File, error) {
 	if err := s.disk.makeDirs(filepath.Dir(path)); err != nil {

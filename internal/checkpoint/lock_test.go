@@ -77,11 +77,11 @@ func TestLockOfAKilledProcessIsFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	release, err := s.Lock(t.Context(), "task")
+	free, err := s.Lock(t.Context(), "task")
 	if err != nil {
 		t.Fatalf("Lock after the holder was killed = %v", err)
 	}
-	if err := release(); err != nil {
+	if err := free.Release(); err != nil {
 		t.Error(err)
 	}
 }

@@ -45,9 +45,23 @@ type Store interface {
 	// List gives the names that begin with prefix, sorted.
 	List(ctx context.Context, prefix string) ([]string, error)
 
-	// Lock makes the caller the only holder of a name until release is called or its process is gone, however it
-	// went. It does not wait: a held name is a *LockedError. Locks and documents of one name do not touch each other.
-	Lock(ctx context.Context, name string) (release func() error, err error)
+	// Lock makes the caller the only holder of a name until it releases the lock or its process is gone, however it
+	// went. It does not wait for a holder that lives: a held name is a *LockedError. In a store that several hosts share
+	// it may take the failover time to find out whether the holder lives. Locks and documents of one name do not touch
+	// each other.
+	Lock(ctx context.Context, name string) (Lock, error)
+}
+
+// Lock is a name that is held. It keeps two processes from doing the same work, and no more: nothing that must not go
+// wrong may depend on it, since a process can be stopped between looking at it and acting. Conditional saves are for that.
+type Lock interface {
+	// Lost is closed when the lock is not held any more although it was not released: another process has it, or may
+	// have it by now. It is nil, and so never ready, for a lock that cannot be lost.
+	Lost() <-chan struct{}
+
+	// Release gives the name back, so that the next one need not wait. It may be called more than once, and after the
+	// lock was lost; it waits for whatever kept the lock to end.
+	Release() error
 }
 
 // LockedError is returned by Lock when another holder lives.
@@ -65,6 +79,9 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("checkpoint %q is locked by process %d on host %s since %s; stop that one first, or give this one a checkpoint store of its own",
 		e.Name, e.PID, e.Host, e.Since.UTC().Format(time.RFC3339))
 }
+
+// RestartHelps tells the command that the holder may be gone the next time.
+func (e *LockedError) RestartHelps() bool { return true }
 
 // CorruptError says which stored document cannot be trusted, why, and what to do. It matches ErrCorrupt.
 type CorruptError struct {

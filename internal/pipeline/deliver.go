@@ -142,7 +142,7 @@ func (d *Deliver) Ready() bool {
 // Run delivers until ctx is done, everything is stored after Drain, or something fails that waiting cannot cure. When
 // ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough.
 func (d *Deliver) Run(ctx context.Context) error {
-	release, err := d.cfg.Store.Lock(ctx, deliverLock)
+	lock, err := d.cfg.Store.Lock(ctx, deliverLock)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}
-	return errors.Join(err, release())
+	return errors.Join(err, lock.Release())
 }
 
 var errGraceOver = errors.New("the grace period is over")

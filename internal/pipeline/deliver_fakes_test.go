@@ -24,11 +24,11 @@ type memStore struct {
 	docs  map[string][]byte
 	revs  map[string]int
 	locks bool // Lock refuses a second holder
-	held  map[string]bool
+	held  map[string]*memLock
 }
 
 func newMemStore() *memStore {
-	return &memStore{docs: map[string][]byte{}, revs: map[string]int{}, held: map[string]bool{}}
+	return &memStore{docs: map[string][]byte{}, revs: map[string]int{}, held: map[string]*memLock{}}
 }
 
 func revision(n int) checkpoint.Revision {
@@ -74,19 +74,42 @@ func (s *memStore) List(_ context.Context, prefix string) ([]string, error) {
 	return names, nil
 }
 
-func (s *memStore) Lock(_ context.Context, name string) (func() error, error) {
+func (s *memStore) Lock(_ context.Context, name string) (checkpoint.Lock, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.locks && s.held[name] {
+	if s.locks && s.held[name] != nil {
 		return nil, &checkpoint.LockedError{Name: name}
 	}
-	s.held[name] = true
-	return func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+	l := &memLock{s, name, make(chan struct{})}
+	s.held[name] = l
+	return l, nil
+}
+
+// rob takes a lock away from its holder.
+func (s *memStore) rob(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.held[name]; l != nil {
 		delete(s.held, name)
-		return nil
-	}, nil
+		close(l.lost)
+	}
+}
+
+type memLock struct {
+	store *memStore
+	name  string
+	lost  chan struct{}
+}
+
+func (l *memLock) Lost() <-chan struct{} { return l.lost }
+
+func (l *memLock) Release() error {
+	l.store.mu.Lock()
+	defer l.store.mu.Unlock()
+	if l.store.held[l.name] == l {
+		delete(l.store.held, l.name)
+	}
+	return nil
 }
 
 // forget removes documents, as an operator's mistake would.
@@ -233,7 +256,7 @@ func (p *process) List(ctx context.Context, prefix string) ([]string, error) {
 	return p.store.List(ctx, prefix)
 }
 
-func (p *process) Lock(ctx context.Context, name string) (func() error, error) {
+func (p *process) Lock(ctx context.Context, name string) (checkpoint.Lock, error) {
 	return p.store.Lock(ctx, name)
 }
 

@@ -95,7 +95,7 @@ func (r *Replicate) Ready() bool { return r.ready.Load() }
 // Run replicates until ctx is done, the stop position is reached, a full load alone is through, or something fails
 // that waiting cannot cure. In the first three cases everything acknowledged is saved and the result is nil.
 func (r *Replicate) Run(ctx context.Context) error {
-	release, err := r.cfg.Store.Lock(ctx, replicateDocument)
+	lock, err := r.cfg.Store.Lock(ctx, replicateDocument)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (r *Replicate) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
-	return errors.Join(err, release())
+	return errors.Join(err, lock.Release())
 }
 
 func (r *Replicate) run(ctx context.Context) error {

@@ -19,7 +19,7 @@ type Memory struct {
 	mu    sync.Mutex // covers everything below
 	count int
 	docs  map[string]memoryDoc
-	locks map[string]*checkpoint.LockedError
+	locks map[string]*memoryLock
 	fail  error
 }
 
@@ -32,7 +32,7 @@ var _ checkpoint.Store = (*Memory)(nil)
 
 // NewMemory makes an empty Memory.
 func NewMemory() *Memory {
-	return &Memory{docs: make(map[string]memoryDoc), locks: make(map[string]*checkpoint.LockedError)}
+	return &Memory{docs: make(map[string]memoryDoc), locks: make(map[string]*memoryLock)}
 }
 
 // FailSaves makes every Save return err until it is called with nil.
@@ -90,26 +90,47 @@ func (m *Memory) List(_ context.Context, prefix string) ([]string, error) {
 }
 
 // Lock implements checkpoint.Store.
-func (m *Memory) Lock(ctx context.Context, name string) (func() error, error) {
+func (m *Memory) Lock(ctx context.Context, name string) (checkpoint.Lock, error) {
 	if err := check(ctx, name); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if held := m.locks[name]; held != nil {
-		return nil, held
+		return nil, held.by
 	}
 	host, _ := os.Hostname()
-	held := &checkpoint.LockedError{Name: name, Host: host, PID: os.Getpid(), Since: time.Now()}
-	m.locks[name] = held
-	return func() error {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.locks[name] == held {
-			delete(m.locks, name)
-		}
-		return nil
-	}, nil
+	l := &memoryLock{m, &checkpoint.LockedError{Name: name, Host: host, PID: os.Getpid(), Since: time.Now()}, make(chan struct{})}
+	m.locks[name] = l
+	return l, nil
+}
+
+// Rob takes a lock away from its holder, as another process would that believes it dead.
+func (m *Memory) Rob(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if held := m.locks[name]; held != nil {
+		delete(m.locks, name)
+		close(held.lost)
+	}
+}
+
+// memoryLock is a lock of Memory.
+type memoryLock struct {
+	m    *Memory
+	by   *checkpoint.LockedError // what others are told
+	lost chan struct{}
+}
+
+func (l *memoryLock) Lost() <-chan struct{} { return l.lost }
+
+func (l *memoryLock) Release() error {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	if l.m.locks[l.by.Name] == l {
+		delete(l.m.locks, l.by.Name)
+	}
+	return nil
 }
 
 func check(ctx context.Context, name string) error {

@@ -171,11 +171,11 @@ func list(t *testing.T, open func() checkpoint.Store) {
 	for _, name := range []string{"stream/b", "stream/a", "streams", "other"} {
 		save(t, s, name, "", checkpoint.None)
 	}
-	release, err := s.Lock(t.Context(), "stream/locked")
+	held, err := s.Lock(t.Context(), "stream/locked")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = release() }()
+	defer func() { _ = held.Release() }()
 	for prefix, want := range map[string][]string{
 		"":        {"other", "stream/a", "stream/b", "streams"},
 		"stream/": {"stream/a", "stream/b"},
@@ -191,7 +191,7 @@ func list(t *testing.T, open func() checkpoint.Store) {
 
 func lock(t *testing.T, open func() checkpoint.Store) {
 	s, other := open(), open()
-	release, err := s.Lock(t.Context(), "folder/task")
+	held, err := s.Lock(t.Context(), "folder/task")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func lock(t *testing.T, open func() checkpoint.Store) {
 	}
 	save(t, other, "folder/task", "a lock is not in the way of a save", checkpoint.None)
 	for range 2 {
-		if err := errors.Join(release(), free()); err != nil {
+		if err := errors.Join(held.Release(), free.Release()); err != nil {
 			t.Fatalf("release: %v", err)
 		}
 	}
@@ -220,11 +220,11 @@ func lock(t *testing.T, open func() checkpoint.Store) {
 	if err != nil {
 		t.Fatalf("Lock after release: %v", err)
 	}
-	_ = release() // must not give back what another holder has
+	_ = held.Release() // must not give back what another holder has
 	if _, err := s.Lock(t.Context(), "folder/task"); err == nil {
 		t.Error("releasing twice gave the next holder's lock away")
 	}
-	if err := again(); err != nil {
+	if err := again.Release(); err != nil {
 		t.Error(err)
 	}
 }
@@ -237,7 +237,7 @@ func oneHolder(t *testing.T, open func() checkpoint.Store) {
 		s := open()
 		group.Go(func() {
 			for range 20 {
-				release, err := s.Lock(t.Context(), "task")
+				held, err := s.Lock(t.Context(), "task")
 				if err != nil {
 					continue
 				}
@@ -248,7 +248,7 @@ func oneHolder(t *testing.T, open func() checkpoint.Store) {
 				mu.Lock()
 				holders--
 				mu.Unlock()
-				if err := release(); err != nil {
+				if err := held.Release(); err != nil {
 					t.Errorf("release: %v", err)
 				}
 			}
