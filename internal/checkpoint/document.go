@@ -99,3 +99,5 @@ type newerError int
 func (e newerError) Error() string {
 	return fmt.Sprintf("it was written in format version %d by a newer release, this one knows %d", int(e), formatVersion)
 }
+
+const newerCure = "run the release that wrote it, or a later one"

@@ -70,7 +70,7 @@ func load(name, path string) ([]byte, Revision, error) {
 		Cure: "restore the file from a backup, or move it away to start anew, knowing that everything it remembered is then forgotten",
 	}
 	if _, newer := errors.AsType[newerError](err); newer {
-		corrupt.Cure = "run the release that wrote it, or a later one"
+		corrupt.Cure = newerCure
 	}
 	return nil, None, corrupt
 }
@@ -130,9 +130,14 @@ func (s *FileStore) save(ctx context.Context, name, path string, doc []byte, rev
 
 // nextRevision counts up, and adds what makes it unlike any revision of another history of the same name.
 func nextRevision(rev Revision) Revision {
+	return Revision(fmt.Sprintf("%d-%s", revisionCount(rev)+1, rand.Text()[:12]))
+}
+
+// revisionCount is how many saves there were up to a revision.
+func revisionCount(rev Revision) uint64 {
 	count, _, _ := strings.Cut(string(rev), "-")
 	n, _ := strconv.ParseUint(count, 10, 64) // None counts as 0
-	return Revision(fmt.Sprintf("%d-%s", n+1, rand.Text()[:12]))
+	return n
 }
 
 // exclude keeps other processes from saving until unlock is called.
@@ -175,7 +180,7 @@ func (s *FileStore) List(ctx context.Context, prefix string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if name, ok := nameOf(relative); ok && strings.HasPrefix(name, prefix) {
+		if name, ok := nameOf(relative); ok {
 			names = append(names, name)
 		}
 		return nil
@@ -183,8 +188,14 @@ func (s *FileStore) List(ctx context.Context, prefix string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list checkpoints in %s: %w", s.dir, err)
 	}
+	return withPrefix(names, prefix), nil
+}
+
+// withPrefix gives the names that begin with prefix, sorted.
+func withPrefix(names []string, prefix string) []string {
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix) })
 	slices.Sort(names)
-	return names, nil
+	return names
 }
 
 // path gives the place of a name's files without their ending.

@@ -69,11 +69,7 @@ func (s *FileStore) lock(ctx context.Context, name, path string) (*os.File, erro
 
 // sign writes who we are over what the last holder left.
 func sign(f *os.File) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	b, err := json.Marshal(holder{host, os.Getpid(), time.Now().UTC().Truncate(time.Second)})
+	b, err := json.Marshal(self())
 	if err != nil {
 		return err
 	}
