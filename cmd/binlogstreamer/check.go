@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/check"
-	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
 )
@@ -59,16 +58,22 @@ func count(n int, what string) string {
 // checks says what to look at for the halves of cfg, and how to end what looking needs.
 func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop func(), err error) {
 	stop = func() {}
-	store, err := checkpoint.OpenFile(cfg.Checkpoint.Store.Dir)
+	store, table, err := makeStore(ctx, cfg)
 	if err != nil {
-		return c, stop, fmt.Errorf("%w; let the daemon's user write to checkpoint.store, %s", err, cfg.Checkpoint.Store)
+		return c, stop, err
 	}
-	c.Store = &check.Store{Store: store, Where: cfg.Checkpoint.Store.String(), Names: lockNames(cfg.Halves)}
+	c.Store = &check.Store{
+		Store: store, Where: cfg.Checkpoint.Store.String(), Names: lockNames(cfg.Halves),
+		Table: table, Bucket: cfg.Checkpoint.Store.Bucket, Prefix: cfg.Checkpoint.Store.Prefix,
+	}
+	if s, ok := store.(interface{ Probe(context.Context) error }); ok {
+		c.Store.Probe = s.Probe
+	}
 	if cfg.Halves&config.Replicate != 0 {
 		saved, err := pipeline.ReadSaved(ctx, store)
-		if err != nil {
+		if err != nil && cfg.Checkpoint.Store.Dir != "" {
 			return c, stop, err
-		}
+		} // what is wrong with another store is an item of its own
 		c.Source = checkSource(cfg, saved)
 	}
 	if cfg.Halves&config.Deliver != 0 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,11 +27,11 @@ type parts struct {
 	deliver   *pipeline.Deliver   // nil: that half runs elsewhere
 }
 
-// assemble makes the parts that cfg's halves need. Nothing runs yet.
+// assemble makes the parts that cfg's halves need. Nothing of it runs yet.
 func assemble(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry *prometheus.Registry, once bool) (*parts, error) {
-	store, err := checkpoint.OpenFile(cfg.Checkpoint.Store.Dir)
+	store, err := openStore(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%w; let the daemon's user write to checkpoint.store, %s", err, cfg.Checkpoint.Store)
+		return nil, err
 	}
 	p := &parts{cfg: cfg, log: log, registry: registry, store: store}
 	if cfg.Stream.Embedded() {

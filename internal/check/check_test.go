@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -14,7 +15,9 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/dynamo"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
 // run looks at one part and returns what is printed.
@@ -247,5 +250,66 @@ func TestStore(t *testing.T) {
 	out, faults = run(t, Config{Store: part})
 	if faults != 1 {
 		t.Errorf("a damaged checkpoint: %d faults\n%s", faults, out)
+	}
+}
+
+// refusal is what AWS answers to who may not.
+var refusal = &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not for you"}
+
+func TestRemoteStore(t *testing.T) {
+	server := testservers.Dynalite(t)
+	table := &dynamo.Table{API: server.DynamoDB(), Name: "tickets", Region: "eu-west-1"}
+	store := checkpoint.NewDynamoDB(table, time.Second)
+	part := &Store{Store: store, Where: "dynamodb://tickets", Names: []string{"replicate"}, Table: table, Probe: store.Probe}
+	out, faults := run(t, Config{Store: part})
+	if faults != 0 {
+		t.Errorf("a table that is missing is made at the start, and no fault:\n%s", out)
+	}
+	mustSay(t, out, "is made when the pipeline starts", "dynamodb:CreateTable")
+	if there, err := table.Exists(t.Context()); there || err != nil {
+		t.Errorf("a check made the table: %v, %v", there, err)
+	}
+	if err := table.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out, faults = run(t, Config{Store: part})
+	if faults != 0 {
+		t.Errorf("%s", out)
+	}
+	mustSay(t, out, "keeps conditions", "has saved nothing yet")
+	held, err := store.Lock(t.Context(), "replicate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ = run(t, Config{Store: part})
+	mustSay(t, out, "warn", "locked by process")
+	if err := held.Release(); err != nil {
+		t.Fatal(err)
+	}
+	part.Probe = func(context.Context) error { return table.Fault("PutItem", refusal) }
+	out, faults = run(t, Config{Store: part})
+	if faults != 1 {
+		t.Errorf("a store that refuses: %d faults", faults)
+	}
+	mustSay(t, out, "allow dynamodb:PutItem", `"dynamodb:Scan"`, "arn:aws:dynamodb:eu-west-1:ACCOUNT:table/tickets")
+	server.Kill()
+	part.Timeout = 2 * time.Second
+	out, faults = run(t, Config{Store: part})
+	if faults != 1 {
+		t.Errorf("a store that is away: %d faults", faults)
+	}
+	mustSay(t, out, "checkpoint.endpoint")
+}
+
+func TestStoreInABucket(t *testing.T) {
+	refused := &Store{Where: "s3://archive/state", Bucket: "archive", Prefix: "state", Probe: func(context.Context) error { return refusal }}
+	out, faults := run(t, Config{Store: refused})
+	if faults != 1 {
+		t.Errorf("%d faults", faults)
+	}
+	mustSay(t, out, `"s3:GetObject","s3:PutObject"`, "arn:aws:s3:::archive/state/*", `"s3:ListBucket"`)
+	blind := &Store{Where: "s3://archive/state", Bucket: "archive", Probe: func(context.Context) error { return checkpoint.ErrIgnoresConditions }}
+	if _, faults := run(t, Config{Store: blind}); faults != 1 {
+		t.Errorf("a store without conditional writes: %d faults", faults)
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/smithy-go"
 
-	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -60,57 +59,4 @@ func (d *Destination) cure(err error) string {
 		return "attach this policy to the daemon's role:\n" + policy([]string{"s3:PutObject", "s3:GetObject"}, "arn:aws:s3:::"+d.Bucket+"/*")
 	}
 	return ""
-}
-
-// Replicate is the name that replicate locks.
-const Replicate = "replicate"
-
-// Store is where checkpoints are kept.
-type Store struct {
-	Store checkpoint.Store
-	Where string
-	Names []string // the names that the halves lock
-}
-
-func (s *Store) check(ctx context.Context, r *reporter) {
-	if s == nil {
-		return
-	}
-	const item = "checkpoints"
-	for _, name := range s.Names {
-		held, err := s.Store.Lock(ctx, name)
-		if locked, ok := errors.AsType[*checkpoint.LockedError](err); ok {
-			r.running = r.running || name == Replicate
-			r.add(Warn, item, fmt.Sprintf("%s: %v", s.Where, locked), "no fault if that is this pipeline, running")
-			continue
-		}
-		if err == nil {
-			err = held.Release()
-		}
-		if err != nil {
-			r.failed(item, err, "let the daemon's user write to "+strings.TrimPrefix(s.Where, "file://"))
-			return
-		}
-		s.documents(ctx, r, name)
-	}
-}
-
-// documents reads what the half has saved: a document that can't be trusted stops it.
-func (s *Store) documents(ctx context.Context, r *reporter, half string) {
-	saved, err := s.Store.List(ctx, half)
-	if err != nil {
-		r.failed("checkpoints", err, "")
-		return
-	}
-	for _, name := range saved {
-		if _, _, err := s.Store.Load(ctx, name); err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
-			r.failed("checkpoints", err, "") // the store's errors carry their cure
-			return
-		}
-	}
-	if len(saved) == 0 {
-		r.ok("checkpoints", "%s can be written to; %s is not locked and has saved nothing yet", s.Where, half)
-		return
-	}
-	r.ok("checkpoints", "%s can be written to; %s is not locked and goes on from what it has saved", s.Where, half)
 }

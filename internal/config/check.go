@@ -83,9 +83,7 @@ func (c *checker) service() {
 	} else if !validName.MatchString(c.Name) {
 		c.fault("name", "is not a name", nameCure)
 	}
-	if c.Checkpoint.Store.Dir == "" {
-		c.missing("checkpoint.store", "write file:///var/lib/binlogstreamer/state")
-	}
+	c.checkpoint()
 	if c.HTTP.Listen != "" {
 		if _, port, err := net.SplitHostPort(c.HTTP.Listen); err != nil || !validPort(port) {
 			c.fault("http.listen", "is not an address to listen on", `write host:port, such as 127.0.0.1:9187, or "" for no console`)
@@ -96,6 +94,31 @@ func (c *checker) service() {
 	}
 	if c.ShutdownGrace < time.Second || c.ShutdownGrace > time.Hour {
 		c.fault("shutdown_grace", "is not from 1s to 1h", "write 25s, or a little less than what the supervisor waits before it kills")
+	}
+}
+
+// checkpoint checks where checkpoints are kept, and that nothing is said of another kind of store.
+func (c *checker) checkpoint() {
+	k := &c.Checkpoint
+	if k.Store == (Store{}) {
+		c.missing("checkpoint.store", "write file:///var/lib/binlogstreamer/state, dynamodb://table, or s3://bucket/prefix")
+		return
+	}
+	if k.Store.Dir != "" {
+		for _, key := range []struct {
+			path string
+			set  bool
+		}{{"checkpoint.region", k.Region != ""}, {"checkpoint.endpoint", k.Endpoint != ""}} {
+			if key.set {
+				c.fault(key.path, "has no effect with a file:// store", "remove it, or keep checkpoints in dynamodb://table or s3://bucket/prefix")
+			}
+		}
+	}
+	if k.UsePathStyle && k.Store.Bucket == "" {
+		c.fault("checkpoint.use_path_style", "has no effect without an s3:// store", "remove it")
+	}
+	if k.Endpoint != "" && !validURL(k.Endpoint) {
+		c.fault("checkpoint.endpoint", "is not an endpoint", "write http://host:port or https://host:port of what speaks DynamoDB or S3, or leave it empty for AWS")
 	}
 }
 

@@ -72,6 +72,13 @@ func (c *checker) streamARN() {
 func (c *checker) embedded() {
 	s := &c.Stream
 	c.inRange("stream.embedded_shards", s.EmbeddedShards, 1, 256, "shards")
+	if s.EmbeddedDirectory == "" && c.Checkpoint.Store.Dir == "" {
+		// Another fault says so if there is no store at all.
+		if c.Checkpoint.Store != (Store{}) {
+			c.missing("stream.embedded_directory", "name a folder for the embedded stream; it stands beside the checkpoints by default, and these are not on this machine")
+		}
+		return
+	}
 	if s.EmbeddedDirectory == "" {
 		s.EmbeddedDirectory = filepath.Join(filepath.Dir(c.Checkpoint.Store.Dir), "stream")
 		return

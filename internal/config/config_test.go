@@ -104,6 +104,26 @@ func TestMinimalFileGetsDefaults(t *testing.T) {
 	}
 }
 
+func TestCheckpointStores(t *testing.T) {
+	for text, want := range map[string]Store{
+		"file:///var/lib/state":  {Dir: "/var/lib/state"},
+		"dynamodb://tickets":     {Table: "tickets"},
+		"s3://bucket":            {Bucket: "bucket"},
+		"s3://bucket/":           {Bucket: "bucket"},
+		"s3://bucket/of/tickets": {Bucket: "bucket", Prefix: "of/tickets"},
+		"s3://bucket/of/täg/":    {Bucket: "bucket", Prefix: "of/täg"},
+	} {
+		p, err := Parse("pipeline.yaml", change(t, minimal, `checkpoint: {store: "`+text+`"}`), env("PW", "x"), Both)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if p.Checkpoint.Store != want || p.Checkpoint.Store.String() != strings.TrimSuffix(text, "/") {
+			t.Errorf("%s = %+v, written as %s", text, p.Checkpoint.Store, p.Checkpoint.Store)
+		}
+	}
+}
+
 func TestEveryFaultIsReportedAtOnce(t *testing.T) {
 	text, err := os.ReadFile("testdata/faulty.yaml")
 	if err != nil {
@@ -175,7 +195,15 @@ func TestFaults(t *testing.T) {
 		{"prefix expression", "delivery: {prefix: \"a/!{foo:bar}\"}", "delivery.prefix", "unknown expression"},
 		{"dedupe without details", "stream: {include_transaction_details: false}", "stream.include_transaction_details", "deduplicate"},
 		{"start_from", "delivery: {start_from: NOW}", "delivery.start_from", "TRIM_HORIZON"},
-		{"dynamodb", "checkpoint: {store: \"dynamodb://table\"}", "checkpoint.store", "not available yet"},
+		{"table name", "checkpoint: {store: \"dynamodb://my table\"}", "checkpoint.store", "3 to 255 letters"},
+		{"store without scheme", "checkpoint: {store: state}", "checkpoint.store", "dynamodb://table"},
+		{"store without bucket", "checkpoint: {store: \"s3:///state\"}", "checkpoint.store", "s3://bucket/prefix"},
+		{"store outside of its prefix", "checkpoint: {store: \"s3://bucket/a/../b\"}", "checkpoint.store", "s3://bucket/prefix"},
+		{"region of a folder", "checkpoint: {region: eu-west-1}", "checkpoint.region", "no effect with a file:// store"},
+		{"endpoint of a folder", "checkpoint: {endpoint: \"http://127.0.0.1:4570\"}", "checkpoint.endpoint", "no effect with a file:// store"},
+		{"endpoint of a table", "checkpoint: {store: \"dynamodb://table\", endpoint: \"127.0.0.1:4570\"}", "checkpoint.endpoint", "http://host:port"},
+		{"path style of a table", "checkpoint: {store: \"dynamodb://table\", use_path_style: true}", "checkpoint.use_path_style", "without an s3:// store"},
+		{"embedded beside a table", "{stream: {endpoint: embedded}, checkpoint: {store: \"dynamodb://table\"}}", "stream.embedded_directory", "name a folder"},
 		{"relative store", "checkpoint: {store: \"file://state\"}", "checkpoint.store", "three slashes"},
 		{"listen", "http: {listen: 9187}", "http.listen", "127.0.0.1:9187"},
 		{"level", "log: {level: verbose}", "log.level", "debug"},

@@ -22,7 +22,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse("fuzz/pipeline.yaml", []byte(text), env("PW", "x"), Both)
 		if err == nil {
-			if p.Name == "" || p.Source.ServerID == 0 || p.Replication.Rules == nil || p.Checkpoint.Store.Dir == "" {
+			if p.Name == "" || p.Source.ServerID == 0 || p.Replication.Rules == nil || p.Checkpoint.Store == (Store{}) {
 				t.Errorf("an incomplete pipeline: %+v", p)
 			}
 			return

@@ -129,7 +129,10 @@ type BufferingHints struct {
 
 // Checkpoint says where positions are kept.
 type Checkpoint struct {
-	Store Store `yaml:"store"`
+	Store        Store  `yaml:"store"`
+	Region       string `yaml:"region"` // of dynamodb:// and s3://; the stream's if it is empty
+	Endpoint     string `yaml:"endpoint"`
+	UsePathStyle bool   `yaml:"use_path_style"`
 }
 
 // HTTP is the console: metrics, health, profiles.

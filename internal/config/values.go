@@ -3,9 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 )
@@ -49,23 +53,60 @@ func (d Destination) String() string {
 	return ""
 }
 
-// Store is the folder where checkpoints are kept.
-type Store struct{ Dir string }
+// Store is where checkpoints are kept: a folder, a DynamoDB table, or a part of a bucket. One of Dir, Table and Bucket
+// is set.
+type Store struct {
+	Dir    string // file:///folder
+	Table  string // dynamodb://table
+	Bucket string // s3://bucket/prefix
+	Prefix string // without slashes at its ends; "" is the whole bucket
+}
+
+var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Store) UnmarshalText(text []byte) error {
-	for _, later := range []string{"dynamodb://", "s3://"} {
-		if strings.HasPrefix(string(text), later) {
-			return fmt.Errorf("is not available yet: checkpoints are kept in files for now: write file:///var/lib/binlogstreamer/state")
+	if table, ok := strings.CutPrefix(string(text), "dynamodb://"); ok {
+		if !tableName.MatchString(table) {
+			return errors.New("does not name a table: write dynamodb://table, with 3 to 255 letters, digits, dots, dashes and underscores")
 		}
+		*s = Store{Table: table}
+		return nil
+	}
+	if rest, ok := strings.CutPrefix(string(text), "s3://"); ok {
+		bucket, prefix, _ := strings.Cut(rest, "/")
+		prefix = strings.TrimSuffix(prefix, "/")
+		switch {
+		case len(bucket) < 3 || strings.ContainsAny(bucket, " \t?#@:"):
+			return errors.New("does not name a bucket: write s3://bucket/prefix, with 3 to 63 letters, digits, dots or dashes")
+		case prefix != "" && (path.Clean(prefix) != prefix || strings.HasPrefix(prefix, "/") || strings.HasPrefix(prefix, "..")):
+			return errors.New("has an empty part, . or .. in its prefix: write s3://bucket/prefix")
+		case !utf8.ValidString(prefix) || strings.ContainsFunc(prefix, unicode.IsControl) || len(prefix) > 512:
+			return errors.New("has a prefix that no key can have: write s3://bucket/prefix, with up to 512 bytes of text")
+		}
+		*s = Store{Bucket: bucket, Prefix: prefix}
+		return nil
 	}
 	dir, err := fileURL(string(text))
-	s.Dir = dir
-	return err
+	if err != nil {
+		return fmt.Errorf("%w, dynamodb://table, or s3://bucket/prefix", err)
+	}
+	*s = Store{Dir: dir}
+	return nil
 }
 
 // String is the store as it is written.
-func (s Store) String() string { return "file://" + s.Dir }
+func (s Store) String() string {
+	switch {
+	case s.Table != "":
+		return "dynamodb://" + s.Table
+	case s.Prefix != "":
+		return "s3://" + s.Bucket + "/" + s.Prefix
+	case s.Bucket != "":
+		return "s3://" + s.Bucket
+	}
+	return "file://" + s.Dir
+}
 
 func fileURL(s string) (dir string, err error) {
 	dir, ok := strings.CutPrefix(s, "file://")
