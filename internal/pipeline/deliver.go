@@ -140,17 +140,15 @@ func (d *Deliver) Ready() bool {
 }
 
 // Run delivers until ctx is done, everything is stored after Drain, or something fails that waiting cannot cure. When
-// ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough.
+// ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough. While another
+// process delivers with the same store, Run stands by, unless it is to end by itself.
 func (d *Deliver) Run(ctx context.Context) error {
-	lock, err := d.cfg.Store.Lock(ctx, deliverLock)
-	if err != nil {
-		return err
-	}
-	err = d.run(ctx)
+	t := &tenancy{store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, log: d.cfg.Log}
+	err := t.run(ctx, d.run)
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}
-	return errors.Join(err, lock.Release())
+	return err
 }
 
 var errGraceOver = errors.New("the grace period is over")
@@ -168,6 +166,7 @@ func (e *UnstoredError) Error() string {
 
 // run reaches both ends and supervises the workers.
 func (d *Deliver) run(ctx context.Context) error {
+	d.budget.clear()
 	layouts, err := d.prepareLayouts(ctx)
 	if err != nil {
 		return err

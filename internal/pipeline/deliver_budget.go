@@ -132,6 +132,14 @@ func (b *budget) hold(h *holder, open int64) {
 	}
 }
 
+// clear forgets what was held by workers that have ended.
+func (b *budget) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used, b.waiting = 0, nil
+	clear(b.holders)
+}
+
 func (b *budget) inUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

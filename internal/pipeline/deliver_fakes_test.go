@@ -101,7 +101,13 @@ type memLock struct {
 	lost  chan struct{}
 }
 
-func (l *memLock) Lost() <-chan struct{} { return l.lost }
+// Lost is the kernel's "never" where nobody is kept out.
+func (l *memLock) Lost() <-chan struct{} {
+	if !l.store.locks {
+		return nil
+	}
+	return l.lost
+}
 
 func (l *memLock) Release() error {
 	l.store.mu.Lock()

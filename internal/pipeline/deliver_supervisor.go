@@ -39,6 +39,10 @@ func (s *supervisor) run(ctx context.Context) error {
 	defer stopFlush(nil)
 	s.stop = stop
 	defer context.AfterFunc(workCtx, func() {
+		if errors.Is(context.Cause(workCtx), errLockLost) {
+			stopFlush(errLockLost) // what is held is another process's to store
+			return
+		}
 		grace := time.AfterFunc(s.cfg.Grace, func() { stopFlush(errGraceOver) })
 		context.AfterFunc(flushCtx, func() { grace.Stop() })
 	})()

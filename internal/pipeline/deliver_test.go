@@ -221,7 +221,7 @@ func TestDeliverDrains(t *testing.T) {
 		d := NewDeliver(w.config())
 		ended := make(chan error, 1)
 		go func() { ended <- d.Run(t.Context()) }()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute + time.Millisecond) // not in the instant of a read, which would be in time for Drain only
 		w.put(a, 7, 30)
 		d.Drain()
 		if err := <-ended; err != nil {
@@ -390,9 +390,40 @@ func TestDeliverFailures(t *testing.T) {
 			w.store.locks = true
 			_, stop := w.start()
 			time.Sleep(time.Second)
-			if _, ok := errors.AsType[*checkpoint.LockedError](NewDeliver(w.config()).Run(t.Context())); !ok {
+			once := w.config()
+			once.Once = true
+			if _, ok := errors.AsType[*checkpoint.LockedError](NewDeliver(once).Run(t.Context())); !ok {
 				t.Error("a second process is let in")
 			}
+			drained := NewDeliver(w.config()) // it stands by, until there is nothing to stand by for
+			time.AfterFunc(time.Hour, drained.Drain)
+			if _, ok := errors.AsType[*checkpoint.LockedError](drained.Run(t.Context())); !ok {
+				t.Error("a second process is let in after Drain")
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("lock lost", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.store.locks = true
+			w.put(shard0, 0, 10)
+			d, stop := w.start()
+			time.Sleep(10 * time.Second) // the records are held: the interval is longer
+			w.store.rob(deliverLock)
+			time.Sleep(time.Millisecond)
+			w.drain() // the other process stores what was held
+			w.put(shard0, 10, 20)
+			time.Sleep(time.Hour) // and the first one goes on when that is gone
+			if !d.Ready() {
+				t.Error("the process that lost the lock has not taken over again")
+			}
+			if used := d.budget.inUse(); used != 0 {
+				t.Errorf("%d bytes of memory are still booked", used)
+			}
+			w.want(shard0, 0, 20)
 			if err := stop(); err != nil {
 				t.Error(err)
 			}

@@ -8,7 +8,8 @@ import (
 
 // during runs fn while background runs, and stops them in that order: fn first, then drain gets grace to empty what
 // fn left behind, then background. If background ends by itself, fn's context ends with its error and drain is left
-// out. The nesting of calls is the order of stopping, which a flat group of goroutines cannot express.
+// out; if the lock is lost, drain gets no time, since what is left is another process's. The nesting of calls is the
+// order of stopping, which a flat group of goroutines cannot express.
 func during(ctx context.Context, background, drain func(context.Context) error, grace time.Duration, fn func(context.Context) error) error {
 	fnCtx, stopFn := context.WithCancelCause(ctx)
 	defer stopFn(nil)
@@ -28,6 +29,9 @@ func during(ctx context.Context, background, drain func(context.Context) error, 
 	case bgErr := <-ended:
 		return firstCause(bgErr, err)
 	default:
+	}
+	if errors.Is(context.Cause(fnCtx), errLockLost) {
+		grace = 0
 	}
 	drainCtx, cancel := context.WithTimeout(bgCtx, grace)
 	defer cancel()

@@ -86,32 +86,38 @@ func NewReplicate(cfg ReplicateConfig) *Replicate {
 	if cfg.LoadBytes <= 0 {
 		cfg.LoadBytes = 32 << 20
 	}
-	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer), budget: snapshot.NewBudget(cfg.LoadBytes)}
+	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer)}
 }
 
 // Ready says whether source and stream have been reached.
 func (r *Replicate) Ready() bool { return r.ready.Load() }
 
 // Run replicates until ctx is done, the stop position is reached, a full load alone is through, or something fails
-// that waiting cannot cure. In the first three cases everything acknowledged is saved and the result is nil.
+// that waiting cannot cure. In the first three cases everything acknowledged is saved and the result is nil. While
+// another process replicates with the same store, Run stands by and touches neither source nor stream; a run that is to
+// end by itself does not stand by: it ends with a *checkpoint.LockedError.
 func (r *Replicate) Run(ctx context.Context) error {
-	lock, err := r.cfg.Store.Lock(ctx, replicateDocument)
-	if err != nil {
-		return err
+	t := &tenancy{
+		store: r.cfg.Store, name: replicateDocument, log: r.cfg.Log,
+		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad,
 	}
-	err = r.run(ctx)
+	err := t.run(ctx, r.run)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
-	return errors.Join(err, lock.Release())
+	return err
 }
 
 func (r *Replicate) run(ctx context.Context) error {
+	r.budget = snapshot.NewBudget(r.cfg.LoadBytes) // what a former session held is gone with it
 	s, err := r.start(ctx)
 	if err != nil || s == nil {
 		return err
 	}
+	defer s.registry.unregisterAll()
 	r.metrics.observe(s)
+	defer r.metrics.forget()
+	defer r.ready.Store(false)
 	r.running.Store(s.emitter)
 	defer s.emitter.refuseRequests()
 	defer r.running.Store(nil)
@@ -156,6 +162,7 @@ type session struct {
 	handler   binlog.Handler // the emitter; tests put themselves in front of it
 	saver     *saver
 	retention *retention
+	registry  *temporary // of what the parts measure
 	jobs      []snapshot.Job
 	loadable  sync.Once // see mayLoad
 	refused   error     // what mayLoad came to
@@ -173,7 +180,7 @@ func (r *Replicate) prepare(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 	}
-	s := &session{server: server, rules: r.cfg.Rules}
+	s := &session{server: server, rules: r.cfg.Rules, registry: newTemporary(r.cfg.Registerer)}
 	if server.LowerCaseTables != 0 {
 		s.rules = s.rules.CaseInsensitive()
 	}
@@ -345,7 +352,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	s.tracker = checkpoint.NewTracker[boundary, changeAt](checkpoint.Span, start, foldBoundary(s.server.Flavor))
 	s.resumeTracker(skip)
 	out := r.cfg.Stream
-	out.Logger, out.Registerer = r.cfg.Log, r.cfg.Registerer
+	out.Logger, out.Registerer = r.cfg.Log, s.registry.registerer()
 	s.writer = kinesisout.New(out)
 	s.emitter = &emitter{
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records,

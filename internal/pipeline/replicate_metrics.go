@@ -70,6 +70,14 @@ func (m *replicateMetrics) observe(s *session) {
 	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = s.tracker.OldestUnacked, s.saver.age, s.progress.shown, s.retention.seconds
 }
 
+// forget is called when a session ends: there is nothing to measure until the next one.
+func (m *replicateMetrics) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = nil, nil, nil, nil
+	m.newest.Store(0)
+}
+
 // read notes that a change committed at t was read.
 func (m *replicateMetrics) read(t time.Time) { m.newest.Store(t.UnixNano()) }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint/checkpointtest"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
 	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
@@ -311,16 +312,68 @@ func TestReplicateStopsAtItsStopPosition(t *testing.T) {
 	b.awaitStream(1)
 }
 
-func TestASecondReplicateIsRefused(t *testing.T) {
+// A second process stands by: it takes over when the first one ends, and goes on from what that one saved. One that is to
+// end by itself does not wait.
+func TestASecondReplicateStandsBy(t *testing.T) {
 	db := testservers.SharedMySQL(t)
 	b := newBench(t, db)
-	db.MustExec(t, "CREATE TABLE `"+b.name+"`.ticket (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO `"+b.name+"`.ticket VALUES (1,'a')")
-	stop := b.background(NewReplicate(b.config(FullLoadAndCDC)).Run)
+	table := "`" + b.name + "`.ticket"
+	db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO "+table+" VALUES (1,'a')")
+	first, second := NewReplicate(b.config(FullLoadAndCDC)), NewReplicate(b.config(FullLoadAndCDC))
+	stop := b.background(first.Run)
 	b.awaitStream(1)
-	err := NewReplicate(b.config(FullLoadAndCDC)).Run(t.Context())
-	if locked, ok := errors.AsType[*checkpoint.LockedError](err); !ok || locked.PID == 0 {
-		t.Errorf("err = %v, want one that names the process that holds the store", err)
+	stopSecond := b.background(second.Run)
+
+	once := b.config(FullLoadAndCDC)
+	once.Once = true
+	for _, cfg := range []ReplicateConfig{once, b.config(FullLoad)} {
+		err := NewReplicate(cfg).Run(t.Context())
+		if locked, ok := errors.AsType[*checkpoint.LockedError](err); !ok || locked.PID == 0 || !locked.RestartHelps() {
+			t.Errorf("err = %v, want one that names the process that holds the store, and that passes by itself", err)
+		}
 	}
+	if second.Ready() || !first.Ready() {
+		t.Errorf("ready: the active one %v, the one that stands by %v", first.Ready(), second.Ready())
+	}
+	must(t, stop())
+	db.MustExec(t, "INSERT INTO "+table+" VALUES (2,'b')")
+	if got := b.awaitStream(2); count(got, summary{"load", "ticket", "1", "a"}) != 1 {
+		t.Errorf("after the takeover: %v", got)
+	}
+	must(t, stopSecond())
+}
+
+// robbed is a store whose locks can be taken away.
+type robbed struct {
+	checkpoint.Store
+
+	locks *checkpointtest.Memory
+}
+
+func (s robbed) Lock(ctx context.Context, name string) (checkpoint.Lock, error) {
+	return s.locks.Lock(ctx, name)
+}
+
+// A process whose lock is lost stops at once, stands by, and takes over again when it can.
+func TestLostLock(t *testing.T) {
+	db := testservers.SharedMySQL(t)
+	b := newBench(t, db)
+	table := "`" + b.name + "`.ticket"
+	db.MustExec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO "+table+" VALUES (1,'a')")
+	locks := checkpointtest.NewMemory()
+	cfg := b.config(FullLoadAndCDC)
+	cfg.Store = robbed{b.store, locks}
+	r := NewReplicate(cfg)
+	stop := b.background(r.Run)
+	b.awaitStream(1)
+	locks.Rob(replicateDocument)
+	other, err := locks.Lock(t.Context(), replicateDocument)
+	must(t, err)
+	await(t, "the robbed process stands by", func() bool { return !r.Ready() && r.running.Load() == nil })
+	db.MustExec(t, "INSERT INTO "+table+" VALUES (2,'b')")
+	must(t, other.Release())
+	b.awaitStream(2)
+	await(t, "the process is ready again", r.Ready)
 	must(t, stop())
 }
 
