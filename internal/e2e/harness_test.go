@@ -42,7 +42,9 @@ type pipelineUnderTest struct {
 	s3Endpoint     string
 	objects        int // how many were read
 	decoded        decoder
-	build          func() (string, error) // the program
+	build          func() (string, error)           // the program
+	checkpoints    string                           // for the configuration; "": a folder
+	openStore      func() (checkpoint.Store, error) // the same store; nil: a folder
 
 	kinesis     *testservers.AWSServer // nil: the embedded stream
 	store       *testservers.AWSServer // nil: a folder
@@ -105,7 +107,7 @@ func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLS
 		for _, d := range running {
 			d.alive()
 		}
-		store, err := checkpoint.OpenFile(filepath.Join(p.dir, "state"))
+		store, err := p.state()
 		if err != nil {
 			return err
 		}
@@ -132,6 +134,14 @@ func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLS
 		}
 		return nil
 	})
+}
+
+// state is where checkpoints are kept.
+func (p *pipelineUnderTest) state() (checkpoint.Store, error) {
+	if p.openStore != nil {
+		return p.openStore()
+	}
+	return checkpoint.OpenFile(filepath.Join(p.dir, "state"))
 }
 
 // drain delivers what is left in the stream and ends.

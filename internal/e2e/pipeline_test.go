@@ -120,6 +120,10 @@ func (p *pipelineUnderTest) yaml(sc scenario, host string, port int) string {
 	if p.streamEndpoint == "embedded" {
 		embedded = fmt.Sprintf("  embedded_directory: %s\n  embedded_shards: %d\n", p.embeddedDir, shards)
 	}
+	checkpoints := p.checkpoints
+	if checkpoints == "" {
+		checkpoints = fmt.Sprintf(`{store: "file://%s"}`, filepath.Join(p.dir, "state"))
+	}
 	return fmt.Sprintf(`
 name: tickets
 source: {host: %s, port: %d, user: root, password: "", tls: disabled}
@@ -140,8 +144,8 @@ delivery:
   use_path_style: true
   buffering_hints: {interval_in_seconds: 1, size_in_mbs: 1}
   deduplicate: %t
-checkpoint: {store: "file://%s"}
+checkpoint: %s
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: text}
-`, host, port, schemaName, p.streamEndpoint, embedded, sc.dedupe, p.destination, p.s3Endpoint, sc.dedupe, filepath.Join(p.dir, "state"))
+`, host, port, schemaName, p.streamEndpoint, embedded, sc.dedupe, p.destination, p.s3Endpoint, sc.dedupe, checkpoints)
 }
