@@ -221,7 +221,7 @@ func TestDeliverDrains(t *testing.T) {
 		d := NewDeliver(w.config())
 		ended := make(chan error, 1)
 		go func() { ended <- d.Run(t.Context()) }()
-		time.Sleep(time.Minute + time.Millisecond) // not in the instant of a read, which would be in time for Drain only
+		time.Sleep(time.Minute)
 		w.put(a, 7, 30)
 		d.Drain()
 		if err := <-ended; err != nil {
