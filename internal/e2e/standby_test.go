@@ -57,6 +57,20 @@ func standby(t *testing.T, share func(*testing.T, *pipelineUnderTest)) {
 	if ready, healthy := b.get("/readyz"), b.get("/healthz"); ready != http.StatusServiceUnavailable || healthy != http.StatusOK {
 		t.Errorf("a process that stands by answers /readyz with %d and /healthz with %d", ready, healthy)
 	}
+	for _, command := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"run", "--once", "-c", p.config}, 75, "is locked by process"}, // it is to end by itself
+		{[]string{"check", "-c", p.config}, 0, "another process stands by"},
+	} {
+		c := newDaemon(t, command.args[0], command.args...)
+		c.start()
+		if code, log := c.wait(time.Minute), tail(c.log, 1<<20); code != command.code || !strings.Contains(log, command.says) {
+			t.Errorf("%v: exit code %d, want %d and that it says %q\n%s", command.args, code, command.code, command.says, log)
+		}
+	}
 	w := startWorkload(db.Addr(), sc.rows, 20*time.Millisecond)
 	defer w.end()
 
