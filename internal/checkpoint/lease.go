@@ -157,8 +157,8 @@ func (l *lease) renew(ctx context.Context) bool {
 		rev, err := l.save(ctx, l.rev)
 		switch {
 		case err == nil:
-			l.rev, l.sent = rev, sent
-			return time.Now().Before(deadline)
+			l.rev, l.sent = rev, sent // not now: if the answer came too late, the next renewal finds that out
+			return true
 		case errors.Is(err, ErrConflict), errors.Is(err, ErrCorrupt):
 			return false
 		}
