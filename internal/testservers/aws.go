@@ -185,10 +185,19 @@ func Dynalite(t testing.TB) *AWSServer {
 		t.Fatal(missing("dynalite", err))
 	}
 	return awsServer(t, "dynalite", func(s *AWSServer, port int) (childproc.Command, error) {
-		return childproc.Command{Path: program, Log: s.Log, Dir: s.Dir, Args: []string{script, "--host", "127.0.0.1",
-			"--port", strconv.Itoa(port), "--createTableMs", "0", "--deleteTableMs", "0", "--updateTableMs", "0"}}, nil
+		mend := filepath.Join(s.Dir, "mend.js")
+		return childproc.Command{Path: program, Log: s.Log, Dir: s.Dir, Args: []string{"--require", mend, script, "--host", "127.0.0.1",
+			"--port", strconv.Itoa(port), "--createTableMs", "0", "--deleteTableMs", "0", "--updateTableMs", "0"},
+		}, os.WriteFile(mend, []byte(dynaliteMend), 0o600)
 	}, answersHTTP)
 }
+
+// dynaliteMend is loaded before dynalite: without it a client that gives up a request ends the server.
+const dynaliteMend = `
+process.on('uncaughtException', function(err) {
+  if (err.code !== 'ECONNRESET') { console.error(err); process.exit(1) }
+})
+`
 
 // VersityGW starts an S3 store without buckets. Its objects are the files under Dir/objects.
 func VersityGW(t testing.TB) *AWSServer {
