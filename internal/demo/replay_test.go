@@ -19,12 +19,13 @@ func store(t *testing.T, dir, shard string, first int, records ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := s3sink.NewRun(false)
+	run := s3sink.NewRun(layout, 1, nil)
 	for i, r := range records {
 		run.Add(fmt.Sprint(first+i), time.Unix(1_700_000_000, 0), []byte(r+"\n"))
 	}
 	var buf bytes.Buffer
-	o, err := run.Object(s3sink.Chain{Stream: "tickets", Created: time.Unix(1, 0), Shard: shard}, layout, 1, &buf)
+	chain := s3sink.Chain{Stream: "tickets", Created: time.Unix(1, 0), Shard: shard}
+	o, err := run.Object(t.Context(), chain, &run.Groups(chain)[0], &buf)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,13 +45,21 @@ func NewCommitter(c CommitterConfig) *Committer {
 	return &Committer{c}
 }
 
-// Store stores the object, or finds the one that stands under its key, and returns the sequence number up to which
-// the shard is stored by it. If that is not the object's own last one, another writer was here first: its object
-// counts and ours was not stored. Store returns an error only when ctx ends.
-func (c *Committer) Store(ctx context.Context, o *Object) (last string, err error) {
-	start := time.Now()
-	err = c.retry(ctx, func(ctx context.Context) error {
-		last = o.Meta.Last
+// Stored is how far a shard is stored by an object.
+type Stored struct {
+	Last  string // the last sequence number of the run
+	Parts int    // how many objects the run makes, if more than one
+}
+
+// Store stores the object, or finds the one that stands under its key, and says up to where the run of that one goes.
+// If that is not the object's own end, another writer was here first: its object counts and ours was not stored.
+// Only the first object of a run may be found to end elsewhere; those after it are stored once it is settled where
+// the run ends. Store returns an error only when ctx ends.
+func (c *Committer) Store(ctx context.Context, o *Object) (Stored, error) {
+	begin := time.Now()
+	var stored Stored
+	err := c.retry(ctx, func(ctx context.Context) error {
+		stored = Stored{o.Meta.Last, o.Meta.Parts}
 		err := c.Destination.Put(ctx, o)
 		if !errors.Is(err, ErrExists) {
 			return err
@@ -60,23 +68,23 @@ func (c *Committer) Store(ctx context.Context, o *Object) (last string, err erro
 		if err != nil {
 			return err // ErrNotFound as well: it was deleted between the two calls, so put it again
 		}
-		last = found.Last
+		stored = Stored{found.Last, found.Parts}
 		return found.continues(&o.Meta, o.Key)
 	})
 	if err != nil {
-		return "", err
+		return Stored{}, err
 	}
-	if last == o.Meta.Last {
-		c.Metrics.stored(o, time.Since(start))
-		return last, nil
+	if stored.Last == o.Meta.Last {
+		c.Metrics.stored(o, time.Since(begin))
+		return stored, nil
 	}
 	c.Metrics.Adopted.Inc()
-	c.Logger.Info("an object of another writer was found and is continued", "key", o.Key, "its_last", last, "our_last", o.Meta.Last)
-	return last, nil
+	c.Logger.Info("an object of another writer was found and is continued", "key", o.Key, "its_last", stored.Last, "our_last", o.Meta.Last)
+	return stored, nil
 }
 
-// Find looks for an object under a key and returns up to where it stores the shard, or false.
-func (c *Committer) Find(ctx context.Context, key string, want Meta) (last string, ok bool, err error) {
+// Find looks for the first object of a run under its key and says up to where it stores the shard, or false.
+func (c *Committer) Find(ctx context.Context, key string, want Meta) (stored Stored, ok bool, err error) {
 	err = c.retry(ctx, func(ctx context.Context) error {
 		found, err := c.Destination.Head(ctx, key)
 		if errors.Is(err, ErrNotFound) {
@@ -86,10 +94,11 @@ func (c *Committer) Find(ctx context.Context, key string, want Meta) (last strin
 		if err != nil {
 			return err
 		}
-		last, ok = found.Last, true
+		stored, ok = Stored{found.Last, found.Parts}, true
+		want.Part = min(found.Part, 1)
 		return found.continues(&want, key)
 	})
-	return last, ok, err
+	return stored, ok, err
 }
 
 // Probe tries the destination out until it answers. ErrOverwrites ends it.
@@ -108,11 +117,24 @@ func (c *Committer) Probe(ctx context.Context, key string) error {
 
 // continues refuses an object that stands under our key and is not of our chain.
 func (m *Meta) continues(want *Meta, key string) error {
-	if m.Stream == want.Stream && m.StreamCreated == want.StreamCreated && m.Shard == want.Shard && m.First == want.First {
+	same := m.Stream == want.Stream && m.StreamCreated == want.StreamCreated && m.Shard == want.Shard && m.First == want.First
+	// How many parts a run has depends on where it ends; the number of its first part does not.
+	if want.Part <= 1 && same && m.Part <= 1 {
 		return nil
 	}
-	return &Error{Step: "continue behind object", Key: key, Err: fmt.Errorf("it holds shard %s of stream %s from %s on, expected %s, %s, %s",
-		m.Shard, m.Stream, m.First, want.Shard, want.Stream, want.First), Hint: "move it away; nothing was overwritten"}
+	if same && m.Last == want.Last && m.Part == want.Part && m.Parts == want.Parts {
+		return nil
+	}
+	return &Error{Step: "continue behind object", Key: key, Err: fmt.Errorf("it holds %s, expected %s", m.identity(), want.identity()),
+		Hint: "move it away; nothing was overwritten"}
+}
+
+func (m *Meta) identity() string {
+	s := fmt.Sprintf("shard %s of stream %s from %s on", m.Shard, m.Stream, m.First)
+	if m.Part > 1 {
+		s += fmt.Sprintf(" to %s, part %d of %d", m.Last, m.Part, m.Parts)
+	}
+	return s
 }
 
 // pauses are those between attempts.

@@ -88,15 +88,19 @@ func (h *healthLog) Working()          { h.working++ }
 
 func gzipLayout(t *testing.T) *Layout {
 	t.Helper()
-	l, err := NewLayout(LayoutConfig{Name: "n", Compression: GZIP})
+	return mustLayout(LayoutConfig{Name: "n", Compression: GZIP})
+}
+
+func mustLayout(c LayoutConfig) *Layout {
+	l, err := NewLayout(c)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return l
 }
 
 func numbered(from, to int) *Run {
-	r := NewRun(false)
+	r := NewRun(mustLayout(LayoutConfig{Name: "n", Compression: GZIP}), 1, nil)
 	for i := from; i <= to; i++ {
 		r.Add(fmt.Sprint(i), testArrival, fmt.Appendf(nil, "%d\n", i))
 	}
@@ -105,7 +109,7 @@ func numbered(from, to int) *Run {
 
 func objectOf(t *testing.T, r *Run) *Object {
 	t.Helper()
-	o, err := r.Object(testChain, gzipLayout(t), 1, new(bytes.Buffer))
+	o, err := r.Object(t.Context(), testChain, &r.Groups(testChain)[0], new(bytes.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,9 +132,9 @@ func TestStoreGoesOnForEver(t *testing.T) {
 		}}
 		c := NewCommitter(CommitterConfig{Destination: d, Health: health})
 		start := time.Now()
-		last, err := c.Store(t.Context(), objectOf(t, numbered(10, 20)))
-		if err != nil || last != "20" {
-			t.Fatalf("Store = %s, %v", last, err)
+		stored, err := c.Store(t.Context(), objectOf(t, numbered(10, 20)))
+		if err != nil || stored.Last != "20" {
+			t.Fatalf("Store = %v, %v", stored, err)
 		}
 		if len(health.failing) != 20 || health.working != 1 {
 			t.Errorf("%d failures were told, %d successes", len(health.failing), health.working)
@@ -148,9 +152,9 @@ func TestStoreAdopts(t *testing.T) {
 		if _, err := c.Store(t.Context(), objectOf(t, numbered(10, tc.theirs))); err != nil {
 			t.Fatal(err)
 		}
-		last, err := c.Store(t.Context(), objectOf(t, numbered(10, tc.ours)))
-		if err != nil || last != fmt.Sprint(tc.theirs) {
-			t.Errorf("theirs ends at %d: Store = %s, %v", tc.theirs, last, err)
+		stored, err := c.Store(t.Context(), objectOf(t, numbered(10, tc.ours)))
+		if err != nil || stored.Last != fmt.Sprint(tc.theirs) {
+			t.Errorf("theirs ends at %d: Store = %v, %v", tc.theirs, stored, err)
 		}
 	}
 }
@@ -192,13 +196,13 @@ func TestChain(t *testing.T) {
 			run  *Run
 			end  int
 		}
-		fresh := func() *worker { return &worker{next: checkpoint + 1, run: NewRun(false), end: checkpoint} }
+		fresh := func() *worker { return &worker{next: checkpoint + 1, run: NewRun(layout, 1, nil), end: checkpoint} }
 		workers := []*worker{fresh(), fresh(), fresh()}
 		step := func(w *worker, attempts int) {
 			if w.run.Empty() {
 				return
 			}
-			o, err := w.run.Object(testChain, layout, 1, buf)
+			o, err := w.run.Object(t.Context(), testChain, &w.run.Groups(testChain)[0], buf)
 			if err != nil {
 				t.Fatal(err)
 			}

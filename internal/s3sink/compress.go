@@ -114,6 +114,7 @@ func compress(out *bytes.Buffer, c Compression, meta *Meta, entry string, plain 
 	return c.check()
 }
 
+// compressGzip leaves room for the metadata in the header, as the checksum is known only when the bytes are through.
 func compressGzip(out io.Writer, meta *Meta, plain func(io.Writer) error) error {
 	extra, err := gzipExtra(meta)
 	if err != nil {
@@ -127,6 +128,27 @@ func compressGzip(out io.Writer, meta *Meta, plain func(io.Writer) error) error 
 		return err
 	}
 	return w.Close()
+}
+
+// gzipMetaAt is where the metadata's text begins in a gzip object: behind ten bytes of header, two of the extra
+// field's length, and four of the subfield's name and length.
+const gzipMetaAt = 10 + 2 + 4
+
+// patchGzipMeta puts the metadata in the place that was left for it. White space behind it means nothing in JSON.
+func patchGzipMeta(object []byte, meta *Meta) error {
+	text, err := json.Marshal(gzipMeta{metaFormat, *meta})
+	if err != nil {
+		return err
+	}
+	room := int(binary.LittleEndian.Uint16(object[gzipMetaAt-2:]))
+	if len(text) > room {
+		return fmt.Errorf("metadata of %d bytes has room for %d", len(text), room)
+	}
+	place := object[gzipMetaAt : gzipMetaAt+room]
+	for i := copy(place, text); i < room; i++ {
+		place[i] = ' '
+	}
+	return nil
 }
 
 func compressZip(out io.Writer, entry string, plain func(io.Writer) error) error {

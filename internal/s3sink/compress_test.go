@@ -88,7 +88,7 @@ func TestObjectForms(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				run := NewRun(delimit)
+				run := NewRun(layout, 3, nil)
 				var want strings.Builder
 				for i := range 9000 { // more than one block of every format
 					line := fmt.Sprintf(`{"row":%d,"text":"some text that repeats"}`, i)
@@ -102,7 +102,7 @@ func TestObjectForms(t *testing.T) {
 					}
 				}
 				buf := new(bytes.Buffer)
-				o, err := run.Object(testChain, layout, 3, buf)
+				o, err := run.Object(t.Context(), testChain, &run.Groups(testChain)[0], buf)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -127,7 +127,7 @@ func TestObjectForms(t *testing.T) {
 					}
 				}
 				first := bytes.Clone(o.Body)
-				again, err := run.Object(testChain, layout, 3, buf)
+				again, err := run.Object(t.Context(), testChain, &run.Groups(testChain)[0], buf)
 				if err != nil || !bytes.Equal(first, again.Body) {
 					t.Errorf("the same run gives other bytes the second time: %v", err)
 				}
@@ -181,13 +181,13 @@ func TestDropThrough(t *testing.T) {
 		through string
 		want    []string
 	}{{"5", []string{"a", "b", "c", "d", "e"}}, {"8", []string{"a", "b", "c", "d", "e"}}, {"9", []string{"d", "e"}}, {"10", []string{"e"}}, {"50", []string{"e"}}, {"100", nil}, {"2000", nil}} {
-		r := NewRun(true)
+		r := NewRun(mustLayout(LayoutConfig{Name: "n", AppendDelimiter: true}), 1, nil)
 		r.Add("9", testArrival, []byte("a"), []byte("b"), []byte("c"))
 		r.Add("10", testArrival.Add(time.Second), []byte("d"))
 		r.Add("100", testArrival.Add(2*time.Second), []byte("e"))
 		r.DropThrough(tc.through)
 		var out bytes.Buffer
-		if err := r.writeTo(&out); err != nil {
+		if err := r.writeTo(t.Context(), &out, &Group{}); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := strings.Fields(out.String()), strings.Join(tc.want, " "); strings.Join(got, " ") != want {
@@ -218,20 +218,22 @@ func FuzzMetaFromGzip(f *testing.F) {
 }
 
 func BenchmarkCompress(b *testing.B) {
-	run := NewRun(false)
+	fill := NewRun(mustLayout(LayoutConfig{Name: "n"}), 1, nil)
 	for i := range 10000 {
-		run.Add(fmt.Sprint(1_000_000+i), testArrival, fmt.Appendf(nil, "{\n\t\"data\":\t{\n\t\t\"id\":\t%d,\n\t\t\"sporting_event_ticket_id\":\t%d,\n\t\t\"purchased_by_id\":\t%d,\n\t\t\"transaction_date_time\":\t\"2026-01-02T03:04:05Z\",\n\t\t\"purchase_price\":\t%d.%d\n\t},\n\t\"metadata\":\t{\n\t\t\"timestamp\":\t\"2026-01-02T03:04:05.%06dZ\",\n\t\t\"record-type\":\t\"data\",\n\t\t\"operation\":\t\"insert\",\n\t\t\"partition-key-type\":\t\"primary-key\",\n\t\t\"schema-name\":\t\"dms_sample\",\n\t\t\"table-name\":\t\"ticket_purchase_hist\",\n\t\t\"transaction-id\":\t%d,\n\t\t\"stream-position\":\t\"mysql-bin.000123:%d\"\n\t}\n}\n", i, i*7919%100000, i*104729%3000, i%100, i%99, i, i*3000, i*321))
+		fill.Add(fmt.Sprint(1_000_000+i), testArrival, fmt.Appendf(nil, "{\n\t\"data\":\t{\n\t\t\"id\":\t%d,\n\t\t\"sporting_event_ticket_id\":\t%d,\n\t\t\"purchased_by_id\":\t%d,\n\t\t\"transaction_date_time\":\t\"2026-01-02T03:04:05Z\",\n\t\t\"purchase_price\":\t%d.%d\n\t},\n\t\"metadata\":\t{\n\t\t\"timestamp\":\t\"2026-01-02T03:04:05.%06dZ\",\n\t\t\"record-type\":\t\"data\",\n\t\t\"operation\":\t\"insert\",\n\t\t\"partition-key-type\":\t\"primary-key\",\n\t\t\"schema-name\":\t\"dms_sample\",\n\t\t\"table-name\":\t\"ticket_purchase_hist\",\n\t\t\"transaction-id\":\t%d,\n\t\t\"stream-position\":\t\"mysql-bin.000123:%d\"\n\t}\n}\n", i, i*7919%100000, i*104729%3000, i%100, i%99, i, i*3000, i*321))
 	}
 	for _, c := range compressions {
 		layout, err := NewLayout(LayoutConfig{Name: "n", Compression: c})
 		if err != nil {
 			b.Fatal(err)
 		}
+		run := NewRun(layout, 1, nil)
+		run.Join(fill)
 		b.Run(string(c), func(b *testing.B) {
 			b.SetBytes(run.Bytes())
 			buf := new(bytes.Buffer)
 			for b.Loop() {
-				if _, err := run.Object(testChain, layout, 1, buf); err != nil {
+				if _, err := run.Object(b.Context(), testChain, &run.Groups(testChain)[0], buf); err != nil {
 					b.Fatal(err)
 				}
 			}

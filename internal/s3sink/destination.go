@@ -12,6 +12,7 @@ type Object struct {
 	Meta            Meta
 	Body            []byte
 	ContentEncoding string // "" for none
+	Failed          bool   // it holds error documents in place of records
 }
 
 // contentType is what Firehose gives objects of every format.

@@ -137,9 +137,10 @@ func TestFileFaults(t *testing.T) {
 // built is the object of a run of one record.
 func built(t *testing.T, l *s3sink.Layout) *s3sink.Object {
 	t.Helper()
-	run := s3sink.NewRun(false)
+	run := s3sink.NewRun(l, 1, nil)
 	run.Add("7", time.Unix(1_700_000_000, 0), []byte("x"))
-	o, err := run.Object(s3sink.Chain{Stream: "s", Created: time.Unix(1, 0), Shard: "h"}, l, 1, new(bytes.Buffer))
+	chain := s3sink.Chain{Stream: "s", Created: time.Unix(1, 0), Shard: "h"}
+	o, err := run.Object(t.Context(), chain, &run.Groups(chain)[0], new(bytes.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}

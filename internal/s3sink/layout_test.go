@@ -35,11 +35,20 @@ func TestKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := l.Key(testChain, 7, testSequence, testArrival); got != tc.want {
+			if got := keyOf(l, testChain, 7, testSequence, testArrival); got != tc.want {
 				t.Errorf("key\n got %s\nwant %s", got, tc.want)
 			}
 		})
 	}
+}
+
+// keyOf is the key of the one object of a run.
+func keyOf(l *Layout, c Chain, version int, sequence string, arrival time.Time) string {
+	key, err := l.key(start{c, version, sequence, arrival}, &partition{})
+	if err != nil {
+		return err.Error()
+	}
+	return key
 }
 
 // Objects must get other keys if any part of their identity differs.
@@ -48,8 +57,8 @@ func TestKeyIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := l.Key(testChain, 1, testSequence, testArrival)
-	if again := l.Key(testChain, 1, testSequence, testArrival); again != base {
+	base := keyOf(l, testChain, 1, testSequence, testArrival)
+	if again := keyOf(l, testChain, 1, testSequence, testArrival); again != base {
 		t.Errorf("one run has two keys: %s, %s", base, again)
 	}
 	stream, created, shard := testChain, testChain, testChain
@@ -57,11 +66,11 @@ func TestKeyIdentity(t *testing.T) {
 	created.Created = created.Created.Add(time.Second)
 	shard.Shard = "shardId-000000000004"
 	for _, c := range []Chain{stream, created, shard} {
-		if l.Key(c, 1, testSequence, testArrival) == base {
+		if keyOf(l, c, 1, testSequence, testArrival) == base {
 			t.Errorf("%+v has the key of %+v", c, testChain)
 		}
 	}
-	if l.Key(testChain, 1, testSequence+"0", testArrival) == base || l.Key(testChain, 2, testSequence, testArrival) == base {
+	if keyOf(l, testChain, 1, testSequence+"0", testArrival) == base || keyOf(l, testChain, 2, testSequence, testArrival) == base {
 		t.Error("another run has the same key")
 	}
 }
@@ -136,7 +145,8 @@ func FuzzPrefix(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if a, b := p.format(testArrival, []byte("seed"), ""), p.format(testArrival, []byte("seed"), ""); a != b {
+		e := evaluation{at: testArrival, seed: []byte("seed"), values: []string{"x"}}
+		if a, b := p.format(e), p.format(e); a != b {
 			t.Errorf("%q evaluates to %q and %q", s, a, b)
 		}
 	})

@@ -21,6 +21,10 @@ type Meta struct {
 	Bytes         int64  `json:"bytes"`  // plain bytes
 	CRC32         string `json:"crc32"`  // of the plain bytes, as gzip computes it: eight hexadecimal digits
 	Layout        int    `json:"layout"` // the layout version in the key
+
+	// A run whose records belong under several prefixes makes an object for each. First and last are the run's in all.
+	Part  int `json:"part,omitempty"`  // the object's number in its run, from 1; 0 if it is the only one
+	Parts int `json:"parts,omitempty"` // of the run
 }
 
 // errNoMeta is returned, wrapped, when an object carries no metadata of ours.
@@ -39,11 +43,13 @@ const (
 	keyBytes   = metaPrefix + "bytes"
 	keyCRC32   = metaPrefix + "crc32"
 	keyLayout  = metaPrefix + "layout"
+	keyPart    = metaPrefix + "part"
+	keyParts   = metaPrefix + "parts"
 )
 
 // Map is the metadata as an object store keeps it.
 func (m *Meta) Map() map[string]string {
-	return map[string]string{
+	out := map[string]string{
 		keyFormat:  strconv.Itoa(metaFormat),
 		keyStream:  m.Stream,
 		keyCreated: strconv.FormatInt(m.StreamCreated, 10),
@@ -55,6 +61,10 @@ func (m *Meta) Map() map[string]string {
 		keyCRC32:   m.CRC32,
 		keyLayout:  strconv.Itoa(m.Layout),
 	}
+	if m.Parts != 0 {
+		out[keyPart], out[keyParts] = strconv.Itoa(m.Part), strconv.Itoa(m.Parts)
+	}
+	return out
 }
 
 // MetaFromMap reads the metadata of an object in a store.
@@ -73,6 +83,9 @@ func MetaFromMap(in map[string]string) (Meta, error) {
 	}
 	format := number(keyFormat)
 	m.StreamCreated, m.Records, m.Bytes, m.Layout = number(keyCreated), int(number(keyCount)), number(keyBytes), int(number(keyLayout))
+	if in[keyParts] != "" {
+		m.Part, m.Parts = int(number(keyPart)), int(number(keyParts))
+	}
 	if err != nil {
 		return Meta{}, err
 	}
@@ -86,6 +99,8 @@ func (m *Meta) check(format int) error {
 		return fmt.Errorf("metadata has format %d, this program knows %d: use the program version that wrote the object", format, metaFormat)
 	case m.Shard == "" || !validSequence(m.First) || !validSequence(m.Last):
 		return fmt.Errorf("metadata names shard %q, first %q, last %q", m.Shard, m.First, m.Last)
+	case m.Part < 0 || m.Part > m.Parts || m.Parts == 1 || m.Part == 0 && m.Parts != 0:
+		return fmt.Errorf("metadata says that it is part %d of %d", m.Part, m.Parts)
 	}
 	return nil
 }

@@ -4,8 +4,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // prefix is a compiled key prefix in Firehose's grammar: text and expressions of the form !{namespace:value}.
@@ -15,7 +18,17 @@ type prefixPart struct {
 	text   string
 	date   datePattern
 	random bool
-	kind   bool // firehose:error-output-type
+	kind   bool   // firehose:error-output-type
+	key    string // partitionKeyFromQuery
+	own    bool   // its value may differ from record to record of a run
+}
+
+// evaluation is what the expressions of a prefix stand for.
+type evaluation struct {
+	at     time.Time
+	seed   []byte   // of random strings
+	kind   string   // of error output
+	values []string // of the parts that are the record's own, in their order
 }
 
 // defaultDate is what Firehose appends to a prefix that has no expression.
@@ -60,8 +73,12 @@ func parsePrefix(s string, forErrors bool) (prefix, error) {
 		}
 		p = append(p, prefixPart{date: date})
 	}
-	if sample := p.format(time.Unix(0, 0).UTC(), nil, strings.Repeat("x", 32)); len(sample) > maxPrefix {
-		return nil, fmt.Errorf("prefix %q: it evaluates to %d characters, at most %d are allowed", s, len(sample), maxPrefix)
+	sample := p.format(evaluation{at: time.Unix(0, 0).UTC(), kind: strings.Repeat("x", 32), values: slices.Repeat([]string{"x"}, len(p))})
+	if n := utf8.RuneCountInString(sample); n > maxPrefix {
+		return nil, fmt.Errorf("prefix %q: it evaluates to %d characters, at most %d are allowed", s, n, maxPrefix)
+	}
+	if err := checkPath(sample); err != nil {
+		return nil, fmt.Errorf("prefix %q: %w", s, err)
 	}
 	return p, nil
 }
@@ -92,8 +109,12 @@ func parseExpression(expr string, forErrors bool) (prefixPart, error) {
 		return prefixPart{kind: true}, nil
 	case expr == "firehose:error-output-type":
 		return prefixPart{}, errors.New("!{firehose:error-output-type} is for error_output_prefix only")
-	case space == "partitionKeyFromQuery" || space == "partitionKeyFromLambda":
-		return prefixPart{}, fmt.Errorf("!{%s} needs dynamic partitioning, which is not supported: use timestamp expressions", expr)
+	case space == "partitionKeyFromQuery" && forErrors:
+		return prefixPart{}, fmt.Errorf("!{%s} is for prefix only: what is stored here has no partition", expr)
+	case space == "partitionKeyFromQuery" && value != "":
+		return prefixPart{key: value, own: true}, nil
+	case space == "partitionKeyFromLambda":
+		return prefixPart{}, fmt.Errorf("!{%s} needs a Lambda transformation, which there is none: use !{partitionKeyFromQuery:%s}", expr, value)
 	}
 	return prefixPart{}, fmt.Errorf("!{%s} is not known: use !{timestamp:yyyy/MM/dd} or !{firehose:random-string}", expr)
 }
@@ -116,25 +137,61 @@ func (p prefix) literal() string {
 	return ""
 }
 
-// format evaluates the prefix. Firehose draws its random strings; ours follow from seed, so that the same run always
-// has the same key.
-func (p prefix) format(t time.Time, seed []byte, errorKind string) string {
+// format evaluates the prefix. Firehose draws its random strings; ours follow from the seed, so that the same run
+// always has the same key.
+func (p prefix) format(e evaluation) string {
 	var b strings.Builder
-	draws := byte(0)
+	draws, own := byte(0), 0
 	for _, part := range p {
 		switch {
+		case part.own:
+			if own < len(e.values) {
+				b.WriteString(e.values[own])
+			}
+			own++
 		case part.random:
-			b.WriteString(randomString(seed, draws))
+			b.WriteString(randomString(e.seed, draws))
 			draws++
 		case part.kind:
-			b.WriteString(errorKind)
+			b.WriteString(e.kind)
 		case part.text != "":
 			b.WriteString(part.text)
 		default:
-			b.WriteString(part.date.format(t))
+			b.WriteString(part.date.format(e.at))
 		}
 	}
 	return b.String()
+}
+
+// keys are the names of the partition keys in the prefix, each once.
+func (p prefix) keys() []string {
+	var names []string
+	for _, part := range p {
+		if part.key != "" && !slices.Contains(names, part.key) {
+			names = append(names, part.key)
+		}
+	}
+	return names
+}
+
+// checkPath refuses what means something else to a file system, or to some client of an object store, than its
+// letters say.
+func checkPath(s string) error {
+	if !utf8.ValidString(s) {
+		return errors.New("it is not valid UTF-8")
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return errors.New("it holds a control character")
+	}
+	for segment := range strings.SplitSeq(s, "/") {
+		switch {
+		case segment == "." || segment == "..":
+			return fmt.Errorf("it has the path segment %q", segment)
+		case segment == hiddenDir:
+			return fmt.Errorf("it has the path segment %q, which is where this program keeps its own files", segment)
+		}
+	}
+	return nil
 }
 
 func randomString(seed []byte, draw byte) string {

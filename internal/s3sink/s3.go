@@ -10,11 +10,14 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net/http"
+	"net/url"
 	"path"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 )
 
@@ -33,6 +36,10 @@ type S3Config struct {
 	Prefix     string // in front of every key, from s3://bucket/prefix
 	Compatible bool   // not AWS: send Content-MD5, which all stores know, in place of CRC32
 	NoEncoding bool   // leave Content-Encoding out
+
+	KMSKey       string            // ARN, id or alias of the key that objects are encrypted with; "" for the bucket's default
+	StorageClass string            // "" for STANDARD
+	Tags         map[string]string // of every object
 }
 
 // ClientOptions sets an SDK client up for a custom endpoint, or for AWS if endpoint is "". Stores other than AWS refuse
@@ -97,6 +104,18 @@ func (d *S3) putInput(o *Object) *s3.PutObjectInput {
 	}
 	if o.ContentEncoding != "" && !d.config.NoEncoding {
 		in.ContentEncoding = aws.String(o.ContentEncoding)
+	}
+	if d.config.KMSKey != "" {
+		in.ServerSideEncryption = types.ServerSideEncryptionAwsKms
+		in.SSEKMSKeyId = aws.String(d.config.KMSKey)
+	}
+	in.StorageClass = types.StorageClass(d.config.StorageClass)
+	if len(d.config.Tags) > 0 {
+		tags := url.Values{}
+		for name, value := range d.config.Tags {
+			tags.Set(name, value)
+		}
+		in.Tagging = aws.String(tags.Encode())
 	}
 	if d.config.Compatible {
 		sum := md5.Sum(o.Body)
@@ -206,10 +225,28 @@ func (d *S3) hint(status int, code string) string {
 		return "the bucket is in another Region: correct delivery.region"
 	case code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidToken":
 		return "check the credentials (environment, shared file or role) and the clock"
+	case strings.HasPrefix(code, "KMS."):
+		return "check delivery.encryption_configuration.kms_encryption_config.aws_kms_key_arn: the key must exist, be enabled, and be in the bucket's Region"
+	case code == "InvalidStorageClass":
+		return "the store does not know delivery.storage_class " + d.config.StorageClass + ": write one that it has, or remove the key"
+	case code == "InvalidTag":
+		return "the store refuses delivery.object_tags: remove what it does not allow"
 	case status == http.StatusForbidden || code == "AccessDenied":
-		return "allow s3:PutObject and s3:GetObject on the bucket's objects (and s3:ListBucket, kms:GenerateDataKey where they apply); delivery goes on by itself then"
+		return "allow " + d.permissions() + "; delivery goes on by itself then"
 	case status == http.StatusNotImplemented:
 		return "the store does not know conditional writes (If-None-Match); use one that does"
 	}
 	return ""
+}
+
+// permissions is what the daemon's role must be allowed to do.
+func (d *S3) permissions() string {
+	s := "s3:PutObject and s3:GetObject on the bucket's objects (and s3:ListBucket)"
+	if len(d.config.Tags) > 0 {
+		s += ", s3:PutObjectTagging"
+	}
+	if d.config.KMSKey != "" {
+		return s + ", and kms:GenerateDataKey and kms:Decrypt on " + d.config.KMSKey
+	}
+	return s + ", and kms:GenerateDataKey where the bucket has a key of its own"
 }

@@ -48,12 +48,12 @@ func object(t *testing.T, c s3sink.Compression, name string, first, last int) *s
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := s3sink.NewRun(false)
+	run := s3sink.NewRun(layout, 1, nil)
 	for i := first; i <= last; i++ {
 		run.Add(fmt.Sprint(1000+i), time.Unix(1_700_000_000, 0), fmt.Appendf(nil, `{"n":%d}`, i))
 	}
 	chain := s3sink.Chain{Stream: "s", Created: time.Unix(1_600_000_000, 0), Shard: "shardId-000000000000"}
-	o, err := run.Object(chain, layout, 1, new(bytes.Buffer))
+	o, err := run.Object(t.Context(), chain, &run.Groups(chain)[0], new(bytes.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}
