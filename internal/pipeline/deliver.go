@@ -21,11 +21,13 @@ type DeliverConfig struct {
 	Stream      kinesisin.Config // Health, Gate, Metrics and Logger are filled in
 	Destination s3sink.Destination
 	Layout      s3sink.LayoutConfig
+	Bodies      s3sink.Bodies // where the writer puts records that are too large for the stream; nil: they stay references
 	Store       checkpoint.Store
 	Start       DeliverStart  // used where nothing is saved
 	Size        int64         // plain bytes after which an object is closed; default 5 MiB
 	Interval    time.Duration // time after which it is closed; 0 closes it with every answer of the stream
 	MaxBytes    int64         // memory for records of all shards; default 64 MiB
+	Partitions  int           // that a run may have at most; default 500, as Firehose's
 	Once        bool          // end when everything that is there is stored
 	AcceptLoss  bool          // go on where records have expired unread
 	Grace       time.Duration // for storing what is held at the end; default 25 s
@@ -54,7 +56,7 @@ type Deliver struct {
 	metrics   *deliverMetrics
 	compress  chan struct{} // bounds how many objects are compressed at a time
 
-	streamHealth, destinationHealth, storeHealth *outage
+	streamHealth, destinationHealth, storeHealth, bodiesHealth *outage
 
 	drainOnce sync.Once
 	drainTime time.Time     // when draining was closed; read after it was
@@ -73,6 +75,9 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 	}
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = 64 << 20
+	}
+	if cfg.Partitions <= 0 {
+		cfg.Partitions = 500
 	}
 	if cfg.Grace <= 0 {
 		cfg.Grace = 25 * time.Second
@@ -95,6 +100,7 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 		streamHealth:      newOutage(cfg.Log, "stream "+cfg.Stream.Stream),
 		destinationHealth: newOutage(cfg.Log, "destination "+cfg.Destination.String()),
 		storeHealth:       newOutage(cfg.Log, "checkpoint store"),
+		bodiesHealth:      newOutage(cfg.Log, "reading oversized records"),
 	}
 	in := cfg.Stream
 	in.Health, in.Gate, in.Logger, in.AcceptLoss = d.streamHealth, d.budget, cfg.Log, cfg.AcceptLoss
@@ -164,6 +170,13 @@ func (e *UnstoredError) Error() string {
 	return fmt.Sprintf("stopped with %d records (%d bytes) read and not yet stored; they are read again at the next start", e.Records, e.Bytes)
 }
 
+// know notes what the stream says of itself.
+func (d *Deliver) know(about kinesisin.Description) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.about = about
+}
+
 // run reaches both ends and supervises the workers.
 func (d *Deliver) run(ctx context.Context) error {
 	d.budget.clear()
@@ -187,9 +200,7 @@ func (d *Deliver) run(ctx context.Context) error {
 	if err := d.committer.Probe(ctx, layouts.current().layout.ProbeKey()); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	d.about = about
-	d.mu.Unlock()
+	d.know(about)
 	d.started.Store(true)
 	defer d.started.Store(false)
 	d.cfg.Log.Info("delivering", "stream", about.Name, "destination", d.cfg.Destination.String(), "layout_version", layouts.current().version)

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
@@ -208,9 +209,11 @@ type process struct {
 	bucket s3sink.Destination
 	dead   atomic.Bool // nothing it does has an effect any more
 
-	mu     sync.Mutex // covers rand
-	rand   *rand.Rand // nil: nothing fails
-	faults int        // of a hundred calls
+	mu     sync.Mutex    // covers rand
+	rand   *rand.Rand    // nil: nothing fails
+	faults int           // of a hundred calls
+	slow   time.Duration // that a put takes at most
+	dies   int           // of a hundred puts of one of several objects, ends with the process's death
 }
 
 var errFlaky = errors.New("connection reset")
@@ -267,8 +270,28 @@ func (p *process) Lock(ctx context.Context, name string) (checkpoint.Lock, error
 }
 
 func (p *process) Put(ctx context.Context, o *s3sink.Object) error {
+	p.dawdle(ctx, o)
 	_, err := attempt(p, ctx, func() (struct{}, error) { return struct{}{}, p.bucket.Put(ctx, o) })
 	return err
+}
+
+// dawdle takes some time before a put, which some processes do not live to see the end of.
+func (p *process) dawdle(ctx context.Context, o *s3sink.Object) {
+	p.mu.Lock()
+	var wait time.Duration
+	if p.rand != nil && p.slow > 0 {
+		wait = time.Duration(p.rand.Int64N(int64(p.slow)))
+		if o.Meta.Parts > 0 && p.rand.IntN(100) < p.dies {
+			p.dead.Store(true)
+		}
+	}
+	p.mu.Unlock()
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
 }
 
 func (p *process) Head(ctx context.Context, key string) (s3sink.Meta, error) {

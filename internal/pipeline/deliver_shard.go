@@ -40,8 +40,10 @@ type shardWorker struct {
 	atEnd     bool   // batch was the shard's last one, and is through
 	drained   bool   // there was nothing more after Drain
 	run       *s3sink.Run
-	booked    int64 // memory of run that the budget knows of
-	due       bool  // the run is to be closed as soon as possible
+	finishing *finishing // run is to end where another writer's does, whose first object is stored
+	held      *judged    // the last record that went through the filter, if it is not in the run or dropped yet
+	booked    int64      // memory of run that the budget knows of
+	due       bool       // the run is to be closed as soon as possible
 	timer     *time.Timer
 	holder    *holder
 	storing   *closedRun // nil if nothing is being stored
@@ -113,7 +115,7 @@ func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan erro
 			return ended, err
 		}
 		w.report()
-		if w.atEnd || w.drained {
+		if w.atEnd || w.drained && w.empty() {
 			return ended, nil
 		}
 		select {
@@ -147,18 +149,28 @@ func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan erro
 
 // incoming is where the next batch comes from, unless there is one already or no room for more.
 func (w *shardWorker) incoming() <-chan *kinesisin.Batch {
-	if w.batch != nil || w.full() {
+	if w.batch != nil || w.full() || w.drained && w.finishing == nil {
 		return nil
 	}
 	return w.batches
 }
 
 // full reports whether the open run must wait for the one that is being stored.
-func (w *shardWorker) full() bool { return w.storing != nil && w.run.Bytes() >= w.cfg.Size }
+func (w *shardWorker) full() bool {
+	return w.held != nil || w.storing != nil && w.run.Bytes() >= w.cfg.Size
+}
+
+// empty reports whether nothing is held.
+func (w *shardWorker) empty() bool { return w.storing == nil && w.held == nil && w.run.Empty() }
 
 // take moves the batch's records into the run and closes it when it is due.
 func (w *shardWorker) take(ctx, flushCtx context.Context) error {
-	if w.run.Bytes() >= w.cfg.Size {
+	if w.held != nil {
+		if err := w.place(ctx, flushCtx); err != nil {
+			return err
+		}
+	}
+	if w.run.Bytes() >= w.cfg.Size || w.finishing != nil {
 		w.closeRun(flushCtx)
 	}
 	for w.batch != nil && !w.full() {
@@ -168,14 +180,15 @@ func (w *shardWorker) take(ctx, flushCtx context.Context) error {
 		}
 		rec := &w.batch.Records[w.next]
 		w.next++
-		if err := w.takeRecord(ctx, rec); err != nil {
+		if err := w.takeRecord(ctx, flushCtx, rec); err != nil {
 			return err
 		}
-		if w.run.Bytes() >= w.cfg.Size {
+		if w.run.Bytes() >= w.cfg.Size || w.finishing != nil {
 			w.due = true
 			w.closeRun(flushCtx)
 		}
 	}
+	w.due = w.due || w.drained
 	if w.due && (w.batch == nil || w.full()) {
 		w.closeRun(flushCtx)
 	}
@@ -191,7 +204,7 @@ func (w *shardWorker) endBatch() {
 	w.book()
 	w.budget.Add(-b.Reserved)
 	w.atEnd = b.End
-	w.drained = b.CaughtUp() && w.isDraining() && b.Asked.After(w.drainTime)
+	w.drained = w.drained || b.CaughtUp() && w.isDraining() && b.Asked.After(w.drainTime)
 	w.heard(b)
 }
 
@@ -203,43 +216,74 @@ func (w *shardWorker) giveBack() {
 	}
 }
 
-// takeRecord judges one record and adds what is kept of it to the run.
-func (w *shardWorker) takeRecord(ctx context.Context, rec *kinesisin.Record) error {
+// judged is a record that went through the filter.
+type judged struct {
+	rec    *kinesisin.Record
+	kept   [][]byte
+	drops  drops
+	before string // the record that went through before it
+}
+
+// under gives what is stored of the record: what the filter kept, or everything.
+func (j *judged) under(deduplicate bool) [][]byte {
+	if deduplicate {
+		return j.kept
+	}
+	return j.rec.Data
+}
+
+// takeRecord judges one record and puts what is kept of it into the run.
+func (w *shardWorker) takeRecord(ctx, flushCtx context.Context, rec *kinesisin.Record) error {
 	if s3sink.CompareSequence(rec.Sequence, w.processed) <= 0 {
 		return nil // read again, as after an expired iterator
 	}
 	if !concrete(w.state.doc.Origin) && w.storing == nil {
 		w.state.doc.Origin = kinesisin.At(rec.Sequence)
 	}
-	kept, drops := w.judge(rec.Data)
+	w.held = &judged{rec: rec, before: w.processed}
+	w.held.kept, w.held.drops = w.judge(rec.Data)
 	w.processed = rec.Sequence
 	if rec.Arrival.After(w.seen) {
 		w.seen = rec.Arrival
 	}
+	return w.place(ctx, flushCtx)
+}
+
+// place puts the record that is held into the run, unless the run must be closed first and cannot be yet: then it is
+// held on.
+func (w *shardWorker) place(ctx, flushCtx context.Context) error {
+	held := w.held
+	rec := held.rec
 	if s3sink.CompareSequence(rec.Sequence, w.stored) <= 0 {
+		w.held = nil
 		return nil
 	}
-	deduplicate := w.layouts.current().layout.Config().Deduplicate
-	if len(w.former) > 0 {
-		continued, err := w.continueFormer(ctx, rec, len(kept) > 0)
+	if w.finishing != nil && s3sink.CompareSequence(rec.Sequence, w.finishing.last) > 0 && !w.closeRun(flushCtx) {
+		return nil
+	}
+	if w.finishing == nil && len(w.former) > 0 {
+		continued, err := w.continueFormer(ctx, held)
 		if err != nil || continued {
+			w.held = nil
 			return err
 		}
-		deduplicate = deduplicate || len(w.former) > 0
 	}
-	if !deduplicate {
-		kept = rec.Data
-	} else {
-		w.metrics.drop(drops)
+	deduplicate := w.run.Layout().Config().Deduplicate || w.finishing == nil && len(w.former) > 0
+	if data := held.under(deduplicate); len(data) > 0 {
+		next := w.run.Prepare(rec.Sequence, rec.Arrival, data...)
+		if w.finishing == nil && !w.run.Fits(next, w.cfg.Partitions) && !w.closeRun(flushCtx) {
+			return nil
+		}
+		if w.run.Empty() {
+			w.timer.Reset(w.cfg.Interval)
+			w.due = w.cfg.Interval == 0
+		}
+		w.run.Append(next)
 	}
-	if len(kept) == 0 {
-		return nil
+	if deduplicate {
+		w.metrics.drop(held.drops)
 	}
-	if w.run.Empty() {
-		w.timer.Reset(w.cfg.Interval)
-		w.due = w.cfg.Interval == 0
-	}
-	w.run.Add(rec.Sequence, rec.Arrival, kept...)
+	w.held = nil
 	return nil
 }
 
@@ -269,12 +313,28 @@ func (w *shardWorker) judge(data [][]byte) (kept [][]byte, dropped drops) {
 	return kept, dropped
 }
 
-// book tells the budget what the run takes.
+// book tells the budget what the run takes. A run that finishes another writer's cannot be closed early to make room;
+// if it were counted, all shards could wait for each other. That writer's own budget bounds what they take together.
 func (w *shardWorker) book() {
 	now := w.run.Memory()
+	if w.finishing != nil {
+		now = 0
+	}
 	w.budget.Add(now - w.booked)
 	w.booked = now
 	w.budget.hold(w.holder, now)
+}
+
+// finishing is a run of which another writer stored the first object, or this one under a former layout, but perhaps
+// not all. Where it ends is settled, so the others must be made of the same records.
+type finishing struct {
+	last  string
+	parts int // how many objects the first one says there are
+}
+
+// finished reports whether all records of the run that is to be finished have been read.
+func (w *shardWorker) finished() bool {
+	return w.atEnd || s3sink.CompareSequence(w.processed, w.finishing.last) >= 0
 }
 
 // formerLayout is a layout that is no longer in force.
@@ -284,34 +344,46 @@ type formerLayout struct {
 }
 
 // continueFormer looks for an object that was stored under a former layout and not yet saved as stored when the
-// configuration changed. If there is one, the record is in it. Until the question is answered for all former layouts,
+// configuration changed. If there is one, the record is in its run: continued says that nothing is left to do with it,
+// else the open run is now the one that is to be finished. Until the question is answered for all former layouts,
 // each by the first record that it would have kept, records are kept only if the filter says so.
-func (w *shardWorker) continueFormer(ctx context.Context, rec *kinesisin.Record, kept bool) (continued bool, err error) {
+func (w *shardWorker) continueFormer(ctx context.Context, held *judged) (continued bool, err error) {
 	open := false
+	rec := held.rec
 	for i := range w.former {
 		f := &w.former[i]
 		if f.asked {
 			continue
 		}
-		if !kept && f.layout.Config().Deduplicate {
+		data := held.under(f.layout.Config().Deduplicate)
+		if len(data) == 0 {
 			open = true
 			continue
 		}
+		run := s3sink.NewRun(f.layout, f.version, w.cfg.Bodies)
+		run.Add(rec.Sequence, rec.Arrival, data...)
 		want := s3sink.Meta{Stream: w.chain.Stream, StreamCreated: w.chain.Created.Unix(), Shard: w.chain.Shard, First: rec.Sequence}
-		last, found, err := w.committer.Find(ctx, f.layout.Key(w.chain, f.version, rec.Sequence, rec.Arrival), want)
+		found, ok, err := w.committer.Find(ctx, run.Key(w.chain), want)
 		if err != nil {
 			return false, err
 		}
 		f.asked = true
-		if found {
-			w.cfg.Log.Info("an object of the former layout is continued", "shard", w.shard.ID, "layout_version", f.version, "last", last)
-			w.stored = last
-			w.former = w.former[i:]
-			for j := range w.former {
-				w.former[j].asked = false
-			}
+		if !ok {
+			continue
+		}
+		w.cfg.Log.Info("an object of the former layout is continued", "shard", w.shard.ID, "layout_version", f.version, "last", found.Last)
+		version := f.layoutVersion
+		w.former = w.former[i:]
+		for j := range w.former {
+			w.former[j].asked = false
+		}
+		if found.Parts == 0 {
+			w.stored = found.Last
 			return true, nil
 		}
+		w.finishing = &finishing{found.Last, found.Parts}
+		w.run = s3sink.NewRun(version.layout, version.version, w.cfg.Bodies)
+		return false, nil
 	}
 	if !open {
 		w.former = nil
@@ -324,17 +396,39 @@ func (w *shardWorker) continueFormer(ctx context.Context, rec *kinesisin.Record,
 func (w *shardWorker) settle(r uploadResult) error {
 	stored := w.storing
 	w.storing = nil
-	if r.err == nil {
+	switch {
+	case r.err != nil:
+	case r.beyond != nil:
+		stored.run.Join(w.run)
+		w.run, w.finishing = stored.run, r.beyond
+		w.book()
+		return nil
+	default:
 		w.storedThrough(r.through)
 		return nil
 	}
-	left := &UnstoredError{Records: stored.run.Records() + w.run.Records(), Bytes: stored.run.Bytes() + w.run.Bytes()}
-	w.run = s3sink.NewRun(false)
-	w.book()
+	left := w.unstored()
+	left.Records, left.Bytes = left.Records+stored.run.Records(), left.Bytes+stored.run.Bytes()
+	w.abandon()
 	if errors.Is(r.err, errGraceOver) {
 		return left
 	}
 	return r.err
+}
+
+// unstored is what is held and not being stored.
+func (w *shardWorker) unstored() *UnstoredError {
+	left := &UnstoredError{Records: w.run.Records(), Bytes: w.run.Bytes()}
+	if w.held != nil {
+		left.Records++
+	}
+	return left
+}
+
+// abandon lets go of what is held.
+func (w *shardWorker) abandon() {
+	w.run, w.held, w.finishing = w.newRun(), nil, nil
+	w.book()
 }
 
 // storedThrough drops what another writer has stored already.
@@ -349,10 +443,21 @@ func (w *shardWorker) storedThrough(sequence string) {
 
 // finish stores what is held, after reading has ended with cause, and saves how far the shard is.
 func (w *shardWorker) finish(ctx context.Context, cause error) (finished bool, err error) {
-	for w.storing != nil || !w.run.Empty() {
-		w.closeRun(ctx)
-		if err := w.settle(<-w.uploaded); err != nil {
-			return false, errors.Join(cause, err)
+	for !w.empty() {
+		if w.storing == nil && !w.closeRun(ctx) { // the rest of the run to be finished was not read
+			left := w.unstored()
+			w.abandon()
+			return false, errors.Join(cause, left)
+		}
+		if w.storing != nil {
+			if err := w.settle(<-w.uploaded); err != nil {
+				return false, errors.Join(cause, err)
+			}
+		}
+		if w.held != nil {
+			if err := w.place(ctx, ctx); err != nil {
+				return false, errors.Join(cause, err)
+			}
 		}
 		w.report()
 	}

@@ -19,6 +19,7 @@ type DeliverStatus struct {
 	Ready       bool
 	Draining    bool
 	Freshness   time.Duration // age of the oldest record that is not stored; 0 if there is none
+	Retention   time.Duration // until that record, or one that arrives now, leaves the stream; 0 also if that is not known
 	Memory      int64         // bytes of records held
 	MemoryLimit int64
 	Trouble     []string // what fails at present and is tried again
@@ -47,7 +48,7 @@ func (d *Deliver) Status() DeliverStatus {
 		Stream: d.cfg.Stream.Stream, Destination: d.cfg.Destination.String(), Ready: d.Ready(), Draining: d.isDraining(),
 		Memory: d.budget.inUse(), MemoryLimit: d.cfg.MaxBytes,
 	}
-	for _, o := range []*outage{d.streamHealth, d.destinationHealth, d.storeHealth} {
+	for _, o := range []*outage{d.streamHealth, d.destinationHealth, d.storeHealth, d.bodiesHealth} {
 		if err := o.trouble(); err != nil {
 			s.Trouble = append(s.Trouble, err.Error())
 		}
@@ -57,7 +58,17 @@ func (d *Deliver) Status() DeliverStatus {
 	for i := range s.Shards {
 		s.Freshness = max(s.Freshness, s.Shards[i].freshness(now))
 	}
+	if keep := d.keeps(); keep > 0 {
+		s.Retention = max(keep-s.Freshness, 0)
+	}
 	return s
+}
+
+// keeps is how long the stream keeps records; 0 as long as that is not known.
+func (d *Deliver) keeps() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.about.Retention
 }
 
 func (d *Deliver) shards() []ShardStatus {
@@ -139,7 +150,7 @@ func newDeliverMetrics(reg prometheus.Registerer, d *Deliver) *deliverMetrics {
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(dropped, behindCollector{d},
+	reg.MustRegister(dropped, behindCollector{d}, retentionCollector{d},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_delivery_freshness_seconds", Help: "Age of the oldest record that is not stored yet; 0 when there is none.",
 		}, func() float64 { return d.Status().Freshness.Seconds() }),
@@ -168,5 +179,20 @@ func (c behindCollector) Describe(ch chan<- *prometheus.Desc) { ch <- behindDesc
 func (c behindCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range c.d.shards() {
 		ch <- prometheus.MustNewConstMetric(behindDesc, prometheus.GaugeValue, s.Behind.Seconds(), s.Shard)
+	}
+}
+
+var retentionDesc = prometheus.NewDesc("binlogstreamer_stream_retention_seconds",
+	"How long until the oldest record that is not stored leaves the stream and is lost; the stream's whole retention while everything is stored. "+
+		"This is the one to alert on: below half of the stream's retention, wake somebody up.", nil, nil)
+
+// retentionCollector gives its gauge once it is known how long the stream keeps records.
+type retentionCollector struct{ d *Deliver }
+
+func (c retentionCollector) Describe(ch chan<- *prometheus.Desc) { ch <- retentionDesc }
+
+func (c retentionCollector) Collect(ch chan<- prometheus.Metric) {
+	if c.d.keeps() > 0 {
+		ch <- prometheus.MustNewConstMetric(retentionDesc, prometheus.GaugeValue, c.d.Status().Retention.Seconds())
 	}
 }

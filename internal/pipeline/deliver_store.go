@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/binlogstreamer/binlogstreamer/internal/dedupe"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
@@ -16,16 +18,19 @@ import (
 
 // closedRun is a run to be stored, with the state of the shard behind it.
 type closedRun struct {
-	run     *s3sink.Run
-	oldest  time.Time
-	memory  int64
-	through string // the last record that went through the filter
-	seen    time.Time
-	window  *windowDoc // to be saved behind it; may be nil
+	run       *s3sink.Run
+	finishing *finishing // the run's first object is stored, and where it ends is settled; nil if it is not
+	oldest    time.Time
+	memory    int64
+	through   string // the last record that went through the filter
+	seen      time.Time
+	layout    int        // the layout version to be saved
+	window    *windowDoc // to be saved behind it; may be nil
 }
 
 type uploadResult struct {
-	through string // everything up to it is stored
+	through string     // everything up to it is stored
+	beyond  *finishing // the first object is another writer's, and its run goes on behind ours: nothing else was stored
 	err     error
 }
 
@@ -39,7 +44,7 @@ func (w *shardWorker) prepare(ctx context.Context) (kinesisin.Request, error) {
 	for _, v := range w.layouts.since(doc.Layout) {
 		w.former = append(w.former, formerLayout{layoutVersion: v})
 	}
-	w.run = s3sink.NewRun(w.layouts.current().layout.Config().AppendDelimiter)
+	w.run = w.newRun()
 	w.stored, w.seen, w.windowed = doc.Stored, doc.Seen, time.Now()
 	request := kinesisin.Request{Shard: w.shard.ID, From: doc.Origin, Seen: doc.Seen}
 	w.fixed = concrete(doc.Origin) && w.state.rev != ""
@@ -86,27 +91,66 @@ func (w *shardWorker) loadWindow(ctx context.Context) error {
 	return err
 }
 
-// closeRun begins to store the open run, unless another one is being stored.
-func (w *shardWorker) closeRun(ctx context.Context) {
-	if w.storing != nil {
-		return
+// newRun is an empty run under the layout in force.
+func (w *shardWorker) newRun() *s3sink.Run {
+	v := w.layouts.current()
+	return s3sink.NewRun(v.layout, v.version, w.cfg.Bodies)
+}
+
+// closeRun begins to store the open run, unless another one is being stored, or the rest of the run that it is to
+// finish has not been read. It reports whether a new run is open now.
+func (w *shardWorker) closeRun(ctx context.Context) bool {
+	if w.storing != nil || w.finishing != nil && !w.finished() {
+		return false
 	}
 	w.due = false
 	w.timer.Stop()
+	next := w.newRun()
+	through := w.processed
+	if w.held != nil {
+		through = w.held.before
+	}
+	if w.finishing != nil {
+		next = w.run.CutBehind(w.finishing.last)
+		if !next.Empty() || s3sink.CompareSequence(through, w.finishing.last) < 0 {
+			through = w.finishing.last
+		}
+	}
 	if w.run.Empty() {
-		return
+		if w.finishing != nil { // none of it is left in the stream
+			w.stored = w.finishing.last
+			w.run, w.finishing = next, nil
+		}
+		return true
 	}
 	w.book()
 	_, oldest := w.run.First()
-	w.storing = &closedRun{run: w.run, oldest: oldest, memory: w.booked, through: w.processed, seen: w.seen, window: w.windowIfDue()}
-	w.run = s3sink.NewRun(w.layouts.current().layout.Config().AppendDelimiter)
+	w.storing = &closedRun{run: w.run, finishing: w.finishing, oldest: oldest, memory: w.booked, through: through, seen: w.seen, layout: w.layoutNow()}
+	if next.Empty() && w.held == nil {
+		w.storing.window = w.windowIfDue()
+	} else { // something that was read already stays behind
+		w.storing.seen = w.run.Arrived()
+	}
+	if w.run.Version() != w.layouts.current().version {
+		next = w.newRun() // nothing is behind a run of a former layout yet
+	}
+	w.run, w.finishing = next, nil
 	w.booked = 0
-	w.budget.hold(w.holder, 0)
+	w.book()
+	if !w.run.Empty() {
+		w.timer.Reset(w.cfg.Interval)
+	}
 	storing := w.storing
-	go func() {
-		through, err := w.store(ctx, storing)
-		w.uploaded <- uploadResult{through, err}
-	}()
+	go func() { w.uploaded <- w.store(ctx, storing) }()
+	return true
+}
+
+// layoutNow is the layout version to be saved: a former one as long as objects of it may have to be continued.
+func (w *shardWorker) layoutNow() int {
+	if len(w.former) > 0 {
+		return w.former[0].version
+	}
+	return w.layouts.current().version
 }
 
 // How much a restart may have to read again before it is where it was.
@@ -139,23 +183,23 @@ func (w *shardWorker) window() *windowDoc {
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// store stores a run and saves that it is stored. It returns up to where the shard is stored.
-func (w *shardWorker) store(ctx context.Context, c *closedRun) (string, error) {
+// store stores a run and saves that it is stored.
+func (w *shardWorker) store(ctx context.Context, c *closedRun) uploadResult {
 	defer func() { w.budget.Add(-c.memory) }()
 	through := c.through
 	if !w.fixed { // with which record the shard begins must be known before anything of it is stored
 		if err := w.persist(ctx, func() error { return w.docs.saveShard(ctx, w.shard.ID, &w.state) }); err != nil {
-			return "", err
+			return uploadResult{err: err}
 		}
 		w.fixed = true
 	}
 	for !c.run.Empty() {
-		last, err := w.storeObject(ctx, c)
-		if err != nil {
-			return "", err
+		last, beyond, err := w.storeRun(ctx, c)
+		if err != nil || beyond != nil {
+			return uploadResult{beyond: beyond, err: err}
 		}
 		c.run.DropThrough(last)
-		if left := c.run.Memory(); left > 0 { // another writer's object ended earlier
+		if left := c.run.Memory(); left > 0 && c.finishing == nil { // another writer's run ended earlier
 			w.budget.Add(left - c.memory)
 			c.memory = left
 		}
@@ -163,22 +207,57 @@ func (w *shardWorker) store(ctx context.Context, c *closedRun) (string, error) {
 			through = last
 		}
 	}
-	return through, w.saveStored(ctx, through, c.seen, c.window)
+	return uploadResult{through: through, err: w.saveStored(ctx, through, c.seen, c.layout, c.window)}
 }
 
-// storeObject stores what is left of a run as one object.
-func (w *shardWorker) storeObject(ctx context.Context, c *closedRun) (last string, err error) {
-	select {
-	case w.compress <- struct{}{}:
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+// storeRun stores the run's objects and returns up to where the shard is stored by them. The first one is stored
+// before the others, as it decides where the run ends: if it is there already, its run counts, which may be a part of
+// ours (then the others are made of that part) or go on behind it (then they can only be made when all is read).
+func (w *shardWorker) storeRun(ctx context.Context, c *closedRun) (last string, beyond *finishing, err error) {
+	groups := c.run.Groups(w.chain)
+	last = c.run.Last()
+	if c.finishing != nil {
+		last = c.finishing.last
+		c.run.EndAt(last)
+		if len(groups) != c.finishing.parts {
+			w.cfg.Log.Error("the records of a run make another number of objects than its first one says", "severity", "DATALOSS",
+				"shard", w.shard.ID, "last", last, "objects", len(groups), "said", c.finishing.parts)
+		}
+	} else {
+		first, err := w.storeObject(ctx, c.run, &groups[0])
+		if err != nil {
+			return "", nil, err
+		}
+		switch order := s3sink.CompareSequence(first.Last, last); {
+		case order > 0 && first.Parts > 0:
+			return "", &finishing{first.Last, first.Parts}, nil
+		case order > 0:
+			return first.Last, nil, nil
+		case order < 0:
+			rest := c.run.CutBehind(first.Last)
+			defer func() {
+				c.run.Join(rest)
+			}()
+			last, groups = first.Last, c.run.Groups(w.chain)
+		}
 	}
+	others, ctx := errgroup.WithContext(ctx)
+	others.SetLimit(maxCompressors)
+	for i := range groups[1:] {
+		others.Go(func() error {
+			_, err := w.storeObject(ctx, c.run, &groups[1+i])
+			return err
+		})
+	}
+	return last, nil, others.Wait()
+}
+
+// storeObject stores one object of a run.
+func (w *shardWorker) storeObject(ctx context.Context, run *s3sink.Run, g *s3sink.Group) (s3sink.Stored, error) {
 	buf := bodies.Get().(*bytes.Buffer)
-	v := w.layouts.current()
-	o, err := c.run.Object(w.chain, v.layout, v.version, buf)
-	<-w.compress
+	o, err := w.makeObject(ctx, run, g, buf)
 	if err != nil {
-		return "", fmt.Errorf("make object of %s: %w", w.shard.ID, err)
+		return s3sink.Stored{}, err
 	}
 	size := int64(buf.Cap())
 	w.budget.Add(size)
@@ -186,26 +265,66 @@ func (w *shardWorker) storeObject(ctx context.Context, c *closedRun) (last strin
 		w.budget.Add(-size)
 		bodies.Put(buf)
 	}()
-	last, err = w.committer.Store(ctx, o)
+	stored, err := w.committer.Store(ctx, o)
 	if err == nil {
 		w.wrote(o)
 	}
-	return last, err
+	return stored, err
+}
+
+// How a record's body that cannot be read is waited for.
+const (
+	bodyTimeout  = 10 * time.Minute // of one attempt to make an object
+	longestPause = 20 * time.Second
+)
+
+// makeObject makes one object of a run. It waits for the bodies of records until they can be read.
+func (w *shardWorker) makeObject(ctx context.Context, run *s3sink.Run, g *s3sink.Group, buf *bytes.Buffer) (*s3sink.Object, error) {
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, longestPause) {
+		o, err := w.tryMake(ctx, run, g, buf)
+		if err == nil {
+			if run.Spilled() {
+				w.bodiesHealth.Working()
+			}
+			return o, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if _, ok := errors.AsType[*s3sink.BodyError](err); !ok {
+			return nil, fmt.Errorf("make object of %s: %w", w.shard.ID, err)
+		}
+		w.bodiesHealth.Failing(err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (w *shardWorker) tryMake(ctx context.Context, run *s3sink.Run, g *s3sink.Group, buf *bytes.Buffer) (*s3sink.Object, error) {
+	select {
+	case w.compress <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-w.compress }()
+	ctx, cancel := context.WithTimeout(ctx, bodyTimeout)
+	defer cancel()
+	return run.Object(ctx, w.chain, g, buf)
 }
 
 // saveStored saves that the shard is stored up to a record. The store being away holds nothing up: the next save says
 // it all, and without one the objects do.
-func (w *shardWorker) saveStored(ctx context.Context, through string, seen time.Time, window *windowDoc) error {
-	w.setStored(through, seen)
+func (w *shardWorker) saveStored(ctx context.Context, through string, seen time.Time, layout int, window *windowDoc) error {
+	w.setStored(through, seen, layout)
 	return w.trySave(ctx, func(ctx context.Context) error { return w.saveDocs(ctx, window) })
 }
 
-func (w *shardWorker) setStored(through string, seen time.Time) {
+func (w *shardWorker) setStored(through string, seen time.Time, layout int) {
 	doc := &w.state.doc
-	doc.Stored, doc.Layout = through, w.layouts.current().version
-	if len(w.former) > 0 {
-		doc.Layout = w.former[0].version
-	}
+	doc.Stored, doc.Layout = through, layout
 	if seen.After(doc.Seen) {
 		doc.Seen = seen
 	}
@@ -244,10 +363,10 @@ func (w *shardWorker) trySave(ctx context.Context, save func(context.Context) er
 // saveIdle saves how far a shard was read that has nothing to store: without it, a shard that is idle for longer than
 // the stream keeps records could not be told from one whose records were lost.
 func (w *shardWorker) saveIdle(ctx context.Context) error {
-	if w.storing != nil || !w.run.Empty() || s3sink.CompareSequence(w.processed, w.stored) < 0 {
+	if !w.empty() || s3sink.CompareSequence(w.processed, w.stored) < 0 {
 		return nil
 	}
-	return w.saveStored(ctx, w.processed, w.seen, w.windowIfDue())
+	return w.saveStored(ctx, w.processed, w.seen, w.layoutNow(), w.windowIfDue())
 }
 
 // saveEnd saves the shard when all that was held is stored. A child shard begins with its parents' states of
@@ -265,9 +384,9 @@ func (w *shardWorker) saveEnd(ctx context.Context) (finished bool, err error) {
 		window = w.window()
 	}
 	if !w.atEnd {
-		return false, w.saveStored(ctx, through, w.seen, window)
+		return false, w.saveStored(ctx, through, w.seen, w.layoutNow(), window)
 	}
-	w.setStored(through, w.seen)
+	w.setStored(through, w.seen, w.layoutNow())
 	err = w.persist(ctx, func() error {
 		w.state.doc.Ended = false
 		if err := w.saveDocs(ctx, window); err != nil {

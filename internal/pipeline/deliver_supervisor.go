@@ -108,9 +108,11 @@ func (s *supervisor) newlyDraining() <-chan struct{} {
 
 // startReady starts a worker for each shard that may be read and is not.
 func (s *supervisor) startReady(ctx, flushCtx context.Context) error {
-	if _, err := s.stream.Describe(ctx); err != nil { // it may have been deleted and made anew
+	about, err := s.stream.Describe(ctx) // it may have been deleted and made anew, or keep records for another time
+	if err != nil {
 		return err
 	}
+	s.know(about)
 	shards, err := s.stream.Shards(ctx)
 	if err != nil {
 		return err

@@ -28,7 +28,8 @@ type Run struct {
 	open       int            // partitions that have any, without the one of records that have none
 
 	bytes int64
-	away  int64 // of bytes, what is not in memory
+	away  int64  // of bytes, what is not in memory
+	end   string // see EndAt
 }
 
 type entry struct {
@@ -164,7 +165,25 @@ func (r *Run) First() (sequence string, arrival time.Time) {
 }
 
 // Last is the sequence number of the last record.
-func (r *Run) Last() string { return r.entries[len(r.entries)-1].sequence }
+func (r *Run) Last() string {
+	if r.end != "" {
+		return r.end
+	}
+	return r.entries[len(r.entries)-1].sequence
+}
+
+// Arrived is when the last record arrived.
+func (r *Run) Arrived() time.Time { return r.entries[len(r.entries)-1].arrival }
+
+// Spilled reports whether the bodies of some records are elsewhere.
+func (r *Run) Spilled() bool { return r.away != 0 }
+
+// EndAt says where the run ends, if that is settled by an object that is stored. It is the last record's sequence
+// number unless that record was lost.
+func (r *Run) EndAt(last string) { r.end = last }
+
+// Layout is the layout of the run's objects.
+func (r *Run) Layout() *Layout { return r.layout }
 
 // Version is the layout version of the run's objects.
 func (r *Run) Version() int { return r.version }
