@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -28,6 +29,10 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 	if _, err := s3sink.NewLayout(layout); err != nil {
 		return nil, needs(cfg, "delivery", err.Error(), "")
 	}
+	bodies, err := makeBodies(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
 	in := kinesisin.Config{API: kinesisout.NewClient(awsConfig, endpoint), Stream: cfg.Stream.Name}
 	if in.Stream == "" {
 		in.Stream = cfg.Stream.ARN
@@ -41,6 +46,8 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 		Stream:      in,
 		Destination: destination,
 		Layout:      layout,
+		Bodies:      bodies,
+		Partitions:  d.Partitioning.MaxOpen,
 		Store:       p.store,
 		Start:       pipeline.DeliverStart{Latest: d.StartFrom.Kind == config.Latest, Time: d.StartFrom.Time},
 		Size:        int64(d.BufferingHints.SizeInMBs) << 20,
@@ -62,7 +69,24 @@ func layoutConfig(cfg *config.Pipeline) s3sink.LayoutConfig {
 		Name: cfg.Name, Prefix: d.Prefix, ErrorOutputPrefix: d.ErrorPrefix,
 		Compression: s3sink.Compression(d.Compression), TimeZone: d.TimeZone.String(), Extension: d.FileExtension,
 		AppendDelimiter: d.AppendNewline, Deduplicate: d.Deduplicate,
+		Partitioned: d.Partitioning.Enabled, Query: d.Partitioning.Query, PartitionTime: string(d.PartitionTime),
 	}
+}
+
+// oversized is where, below the destination, records are that were too large for the stream.
+const oversized = "oversized"
+
+// makeBodies is where records are read from that were too large for the stream.
+func makeBodies(ctx context.Context, cfg *config.Pipeline) (s3sink.Bodies, error) {
+	d := &cfg.Delivery
+	if d.Destination.Dir != "" {
+		return &s3sink.FileBodies{Dir: filepath.Join(d.Destination.Dir, oversized)}, nil
+	}
+	api, err := makeS3(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &s3sink.S3Bodies{API: api, Bucket: d.Destination.Bucket, Prefix: oversized + "/"}, nil
 }
 
 // makeDestination is where objects go.
@@ -71,6 +95,27 @@ func makeDestination(ctx context.Context, cfg *config.Pipeline) (s3sink.Destinat
 	if d.Destination.Dir != "" {
 		return s3sink.NewFile(d.Destination.Dir), nil
 	}
+	api, err := makeS3(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	class := string(d.StorageClass)
+	if class == "STANDARD" {
+		class = "" // the default; some stores know no classes
+	}
+	return s3sink.NewS3(s3sink.S3Config{
+		API:          api,
+		Bucket:       d.Destination.Bucket,
+		Compatible:   d.Endpoint != "",
+		KMSKey:       d.Encryption.KMS.KeyARN,
+		StorageClass: class,
+		Tags:         d.ObjectTags,
+	}), nil
+}
+
+// makeS3 is the client for the store that objects go to.
+func makeS3(ctx context.Context, cfg *config.Pipeline) (*s3.Client, error) {
+	d := &cfg.Delivery
 	region := d.Region
 	if region == "" {
 		region = cfg.Stream.Region
@@ -79,9 +124,5 @@ func makeDestination(ctx context.Context, cfg *config.Pipeline) (s3sink.Destinat
 	if err != nil {
 		return nil, err
 	}
-	return s3sink.NewS3(s3sink.S3Config{
-		API:        s3.NewFromConfig(awsConfig, s3sink.ClientOptions(d.Endpoint, d.UsePathStyle)),
-		Bucket:     d.Destination.Bucket,
-		Compatible: d.Endpoint != "",
-	}), nil
+	return s3.NewFromConfig(awsConfig, s3sink.ClientOptions(d.Endpoint, d.UsePathStyle)), nil
 }

@@ -62,6 +62,10 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return
 	}
+	if v.Kind() == reflect.Map {
+		d.texts(path, n, v)
+		return
+	}
 	if t, isText := v.Addr().Interface().(encoding.TextUnmarshaler); v.Kind() == reflect.Struct && !isText {
 		d.object(path, n, v)
 		return
@@ -94,6 +98,26 @@ func (d *decoder) object(path string, n *yaml.Node, v reflect.Value) {
 			continue
 		}
 		d.value(child, value, field)
+	}
+}
+
+// texts reads a mapping whose keys are free and whose values are text.
+func (d *decoder) texts(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		d.fault(path, "is "+kindName(n)+" where names and values belong", "write name: value below it, or {name: value}")
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		child := path + "." + key.Value
+		if v.MapIndex(reflect.ValueOf(key.Value)).IsValid() {
+			d.faults.add(Fault{Path: child, Line: key.Line, Problem: "is given twice", Cure: "keep one of them"})
+			continue
+		}
+		text := reflect.New(v.Type().Elem()).Elem()
+		d.value(child, value, text)
+		v.SetMapIndex(reflect.ValueOf(key.Value), text)
 	}
 }
 

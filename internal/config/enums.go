@@ -81,6 +81,21 @@ func (c Compression) canonical(s string) string {
 	return s
 }
 
+// PartitionTime is what the timestamps of an object prefix stand for.
+type PartitionTime string
+
+func (PartitionTime) choices() []string         { return []string{"arrival", "commit"} }
+func (PartitionTime) canonical(s string) string { return strings.ToLower(s) }
+
+// StorageClass is S3's storage class of new objects. Those that keep objects from being read at once are left out:
+// where a chain of objects goes on is read from them.
+type StorageClass string
+
+func (StorageClass) choices() []string {
+	return []string{"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"}
+}
+func (StorageClass) canonical(s string) string { return strings.ToUpper(s) }
+
 // LogLevel is the least important level that is logged.
 type LogLevel string
 

@@ -111,15 +111,40 @@ type Delivery struct {
 	UsePathStyle   bool           `yaml:"use_path_style"`
 	Prefix         string         `yaml:"prefix"`
 	ErrorPrefix    string         `yaml:"error_output_prefix"`
+	Partitioning   Partitioning   `yaml:"dynamic_partitioning"`
+	PartitionTime  PartitionTime  `yaml:"partition_time"`
 	BufferingHints BufferingHints `yaml:"buffering_hints"`
 	Compression    Compression    `yaml:"compression_format"`
 	TimeZone       TimeZone       `yaml:"custom_time_zone"`
 	FileExtension  string         `yaml:"file_extension"`
 	AppendNewline  bool           `yaml:"append_delimiter_to_record"`
+	Encryption     Encryption     `yaml:"encryption_configuration"`
+	StorageClass   StorageClass   `yaml:"storage_class"`
+	ObjectTags     Tags           `yaml:"object_tags"`
 	Deduplicate    bool           `yaml:"deduplicate"`
 	StartFrom      StartFrom      `yaml:"start_from"`
 	AcceptLoss     bool           `yaml:"accept_loss"`
 }
+
+// Partitioning is Firehose's dynamic partitioning: which prefix a record belongs under follows from what it says.
+type Partitioning struct {
+	Enabled bool   `yaml:"enabled"`
+	Query   string `yaml:"metadata_extraction_query"` // a jq program that makes one object
+	MaxOpen int    `yaml:"max_open_partitions"`       // of a shard's open run
+}
+
+// Encryption says how the store encrypts objects.
+type Encryption struct {
+	KMS KMSEncryption `yaml:"kms_encryption_config"`
+}
+
+// KMSEncryption is encryption with a key of AWS KMS.
+type KMSEncryption struct {
+	KeyARN string `yaml:"aws_kms_key_arn"` // empty: the bucket's default
+}
+
+// Tags are an object's tags.
+type Tags map[string]string
 
 // BufferingHints say when an object is closed: whichever is reached first.
 type BufferingHints struct {
@@ -178,6 +203,10 @@ func defaults() *Pipeline {
 			Compression:    "GZIP",
 			TimeZone:       TimeZone{time.UTC},
 			Deduplicate:    true,
+			// Firehose's quota of active partitions, before one asks for more.
+			Partitioning:  Partitioning{MaxOpen: 500},
+			PartitionTime: "arrival",
+			StorageClass:  "STANDARD",
 			StartFrom:      StartFrom{Kind: TrimHorizon},
 		},
 		HTTP: HTTP{Listen: "127.0.0.1:9187"},

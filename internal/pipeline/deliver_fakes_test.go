@@ -183,13 +183,9 @@ func (b *memBucket) lines(t testing.TB) map[string][]string {
 	slices.SortFunc(objects, func(x, y *s3sink.Object) int { return s3sink.CompareSequence(x.Meta.First, y.Meta.First) })
 	lines := map[string][]string{}
 	for _, o := range objects {
-		var r io.Reader = bytes.NewReader(o.Body)
-		if o.ContentEncoding == "gzip" {
-			z, err := gzip.NewReader(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r = z
+		r, err := b.reader(o)
+		if err != nil {
+			t.Fatal(err)
 		}
 		plain, err := io.ReadAll(r)
 		if err != nil {
@@ -200,6 +196,14 @@ func (b *memBucket) lines(t testing.TB) map[string][]string {
 		}
 	}
 	return lines
+}
+
+// reader reads what an object holds.
+func (b *memBucket) reader(o *s3sink.Object) (io.Reader, error) {
+	if o.ContentEncoding == "gzip" {
+		return gzip.NewReader(bytes.NewReader(o.Body))
+	}
+	return bytes.NewReader(o.Body), nil
 }
 
 // process stands between one Deliver and the world: it can die, hang and wake up, and its calls can fail or lose

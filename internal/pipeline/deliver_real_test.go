@@ -45,7 +45,11 @@ func TestDeliverFromRealStreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Kinesalite moves an iterator on to the present time when it finds nothing, past a record that is being
 			// put in the same moment: it may be read only while nothing is written.
-			r := &realDelivery{T: t, live: name != "kinesalite"}
+			r := &realDelivery{T: t, live: name != "kinesalite", layout: s3sink.LayoutConfig{Name: "real", Compression: s3sink.GZIP}}
+			if name == "embedded" { // three objects of each run
+				r.layout.Partitioned, r.layout.Query = true, "{k: (.key % 3)}"
+				r.layout.Prefix, r.layout.ErrorOutputPrefix = "k=!{partitionKeyFromQuery:k}/!{timestamp:yyyy/MM/dd}/", "errors/"
+			}
 			r.client, r.await = start(t)
 			client := s3.NewFromConfig(store.Config(), s3sink.ClientOptions(store.Endpoint, true))
 			r.destination = s3sink.NewS3(s3sink.S3Config{API: client, Bucket: "objects", Prefix: name + "/", Compatible: true})
@@ -93,6 +97,7 @@ type realDelivery struct {
 	client      *kinesis.Client
 	await       func()
 	destination s3sink.Destination
+	layout      s3sink.LayoutConfig
 	live        bool // read while records are put
 	next        int
 }
@@ -106,7 +111,7 @@ func (r *realDelivery) run(state string) {
 		return NewDeliver(DeliverConfig{
 			Stream:      kinesisin.Config{API: r.client, Stream: "s", PollInterval: 100 * time.Millisecond, CallInterval: 10 * time.Millisecond},
 			Destination: r.destination,
-			Layout:      s3sink.LayoutConfig{Name: "real", Compression: s3sink.GZIP},
+			Layout:      r.layout,
 			Store:       files,
 			Size:        10_000,
 			Interval:    time.Second,

@@ -154,4 +154,3 @@ func (b *FileBodies) Open(_ context.Context, location string) (io.ReadCloser, er
 	defer root.Close()
 	return root.Open(name)
 }
-

@@ -13,13 +13,13 @@ const processingFailed = "processing-failed"
 // errorDocument is what Firehose stores of a record that it cannot process: a line of JSON. There is one attempt, as
 // every other would end alike, and it ends when the record arrives, so that the document follows from the record alone.
 type errorDocument struct {
-	Attempts  int    `json:"attemptsMade"`
-	Arrival   int64  `json:"arrivalTimestamp"` // milliseconds since 1970
-	Code      string `json:"errorCode"`
-	Message   string `json:"errorMessage"`
-	Ending    int64  `json:"attemptEndingTimestamp"`
-	Data      []byte `json:"rawData"` // base64
-	Sequence  string `json:"sequenceNumber"`
+	Attempts int    `json:"attemptsMade"`
+	Arrival  int64  `json:"arrivalTimestamp"` // milliseconds since 1970
+	Code     string `json:"errorCode"`
+	Message  string `json:"errorMessage"`
+	Ending   int64  `json:"attemptEndingTimestamp"`
+	Data     []byte `json:"rawData"` // base64
+	Sequence string `json:"sequenceNumber"`
 }
 
 // writeError writes the document of a record without a partition.
