@@ -76,6 +76,36 @@ func TestS3PutRequest(t *testing.T) {
 	}
 }
 
+// What S3 is told of an object beside its content is sent with each, the probe as well: a key or a tag that is refused
+// is found out at the start.
+func TestS3PutOptions(t *testing.T) {
+	var got http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			got = r.Header.Clone()
+		}
+		refuse(w, 400, "KMS.NotFoundException")
+	}))
+	t.Cleanup(server.Close)
+	client := s3.New(s3.Options{Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, RetryMaxAttempts: 1,
+		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, s3sink.ClientOptions(server.URL, true))
+	d := s3sink.NewS3(s3sink.S3Config{API: client, Bucket: "b", Compatible: true, KMSKey: "arn:aws:kms:eu-west-1:123456789012:key/k",
+		StorageClass: "GLACIER_IR", Tags: map[string]string{"team": "tickets & more", "a": "ü"}})
+	for _, err := range []error{d.Put(t.Context(), object("k")), d.Probe(t.Context(), ".p")} {
+		if err == nil || !strings.Contains(err.Error(), "aws_kms_key_arn") {
+			t.Errorf("the error names no cure: %v", err)
+		}
+		for name, want := range map[string]string{
+			"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "arn:aws:kms:eu-west-1:123456789012:key/k",
+			"X-Amz-Storage-Class": "GLACIER_IR", "X-Amz-Tagging": "a=%C3%BC&team=tickets+%26+more",
+		} {
+			if got.Get(name) != want {
+				t.Errorf("%s is %q, want %q", name, got.Get(name), want)
+			}
+		}
+	}
+}
+
 func TestS3Answers(t *testing.T) {
 	for _, tc := range []struct {
 		status int
