@@ -207,7 +207,7 @@ func defaults() *Pipeline {
 			Partitioning:  Partitioning{MaxOpen: 500},
 			PartitionTime: "arrival",
 			StorageClass:  "STANDARD",
-			StartFrom:      StartFrom{Kind: TrimHorizon},
+			StartFrom:     StartFrom{Kind: TrimHorizon},
 		},
 		HTTP: HTTP{Listen: "127.0.0.1:9187"},
 		Log:  Log{Level: "info", Format: "json"},
