@@ -16,8 +16,9 @@ const barrenTooLong = 10
 // stored although we were not told is stored twice.
 func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ error) {
 	l.took = l.took[:0]
-	for range l.batch {
+	for _, it := range l.batch {
 		l.took = append(l.took, false)
+		l.pace.sent(time.Now(), it.wireSize(), 1) // it may have been
 	}
 	l.settle()
 	if ctx.Err() != nil {
@@ -31,6 +32,7 @@ func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ er
 		return 0, &Error{Step: stepPut, Stream: l.w.cfg.stream(), Code: code, Hint: hint, Err: err}
 	case throttled:
 		l.w.metrics.throttled.WithLabelValues(l.shard.id).Add(float64(len(l.batch)))
+		l.pace.throttled(time.Now())
 	case missing:
 		l.w.lookAgain() // whoever lists the shards finds out whether the stream is gone
 	}
@@ -43,7 +45,7 @@ func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ er
 // answered deals with the answers to the records of a request.
 func (l *lane) answered(answers []types.PutRecordsResultEntry) (pause time.Duration, fault error) {
 	l.took = l.took[:0]
-	refused := -1 // index of the last one
+	refused, slow := -1, false // index of the last one; a shard is at its limit
 	for i := range answers {
 		v, hint := judge(&answers[i])
 		l.took = append(l.took, v == accepted)
@@ -55,6 +57,7 @@ func (l *lane) answered(answers []types.PutRecordsResultEntry) (pause time.Durat
 			l.stored(l.batch[i], aws.ToString(answers[i].ShardId))
 		case throttled:
 			l.w.metrics.throttled.WithLabelValues(l.shard.id).Inc()
+			slow = true
 		case missing:
 			l.w.lookAgain()
 		case fatal:
@@ -65,6 +68,9 @@ func (l *lane) answered(answers []types.PutRecordsResultEntry) (pause time.Durat
 		}
 	}
 	progress := l.settle()
+	if slow {
+		l.pace.throttled(time.Now())
+	}
 	if fault != nil {
 		return 0, fault
 	}
@@ -98,8 +104,7 @@ func (l *lane) stored(it *item, shardID string) {
 	}
 }
 
-// paceAfter says how long to wait after a request of which some, all, or none was accepted. (A limit on bytes and
-// records per second, to stay below throttling, would have its place here too.)
+// paceAfter says how long to wait after a request of which some, all, or none was accepted.
 func (l *lane) paceAfter(progress bool, refused int, answers []types.PutRecordsResultEntry) time.Duration {
 	if progress {
 		l.barren = 0
@@ -117,17 +122,23 @@ func (l *lane) paceAfter(progress bool, refused int, answers []types.PutRecordsR
 // settle acknowledges the accepted records of the batch and puts the others back, to be sent before any later record
 // of their keys. It says whether there was an accepted one.
 func (l *lane) settle() (progress bool) {
-	var records, size, weight int
+	var records, size, weight, entries, aggregates int
 	for i, it := range l.batch {
 		if !l.took[i] {
 			continue
 		}
-		if it.ack != nil {
-			it.ack.Acked(it.seq)
+		for part := range it.records {
+			if part.ack != nil {
+				part.ack.Acked(part.seq)
+			}
+			records++
+			weight += part.weight()
 		}
-		records++
-		size += len(it.buf)
-		weight += it.weight()
+		entries++
+		size += it.wireSize()
+		if it.packed != nil {
+			aggregates++
+		}
 	}
 
 	l.mu.Lock()
@@ -142,7 +153,7 @@ func (l *lane) settle() (progress bool) {
 
 	for i, it := range l.batch {
 		if l.took[i] {
-			l.w.items.put(it)
+			l.w.items.putAll(it)
 		}
 		l.batch[i] = nil
 	}
@@ -151,6 +162,8 @@ func (l *lane) settle() (progress bool) {
 	}
 	l.w.metrics.records.Add(float64(records))
 	l.w.metrics.bytes.Add(float64(size))
+	l.w.metrics.aggregates.Add(float64(aggregates))
+	l.pace.sent(time.Now(), size, entries)
 	l.w.budget.give(weight, records)
 	return true
 }

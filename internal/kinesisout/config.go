@@ -41,6 +41,13 @@ type Config struct {
 	CallTimeout time.Duration // of one request; default 30 s
 	ListEvery   time.Duration // how often the shards are listed without another reason; default 60 s
 
+	// Aggregate packs the records of one key that wait for each other into one, in the KPL's format. Readers must know it.
+	Aggregate bool
+
+	// ShardLimits keeps to what a shard of a provisioned stream takes at AWS. Without it, and for on-demand streams, there
+	// are no limits until a shard throttles.
+	ShardLimits bool
+
 	// AllowAutoDistribution writes into a stream whose record distribution strategy is AUTO. Such a stream ignores
 	// partition keys, so the order of changes to one row is lost; without this the Writer refuses it.
 	AllowAutoDistribution bool

@@ -7,6 +7,13 @@
 // and where the first request was only delayed, its copy may come after later records of the key; the positions inside
 // records tell readers which copy that is. Nothing else doubles, and nothing is lost while the Writer runs.
 //
+// With Config.Aggregate the records of one key that wait behind a request leave in one aggregated record, in the format
+// of the Kinesis Producer Library, which is taken and refused as one. It never holds two keys. Nothing waits to be packed:
+// the record of a key that is not busy leaves at once, and plain.
+//
+// A lane keeps to the pace of its shard: to the known limits of a provisioned stream at AWS (Config.ShardLimits), else to
+// what throttling has taught.
+//
 // What is queued is bounded in bytes and Put blocks at the bound. Trouble that may pass (throttling, an endpoint that
 // is away, expired credentials) is waited out for ever; what cannot pass by itself (no permission, no such stream) ends
 // Run with an *Error that says what to do.

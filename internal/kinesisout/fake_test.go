@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"go.uber.org/goleak"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,6 +36,7 @@ type fault struct {
 type stored struct {
 	key, data, shard string
 	explicit         bool
+	packed           bool // it was part of an aggregate
 }
 
 type fakeShard struct {
@@ -189,14 +192,27 @@ func (f *fakeKinesis) inspect(in *kinesis.PutRecordsInput) {
 		keys[key] = true
 		size += len(key) + len(e.Data)
 		if e.ExplicitHashKey == nil {
-			if n := f.ledger.unackedBefore(key, string(e.Data)); n > 0 {
-				f.complain("record %q of key %q is sent while %d before it are not acknowledged", e.Data, key, n)
-			}
+			f.inspectEntry(key, e.Data)
 		}
 	}
 	f.sizes = append(f.sizes, size)
 	if len(in.Records) > MaxRecordsPerRequest {
 		f.complain("a request has %d records", len(in.Records))
+	}
+}
+
+// inspectEntry holds the records of one entry, which may be an aggregate, against the promises: those before the first
+// are acknowledged, and the others follow it without a gap.
+func (f *fakeKinesis) inspectEntry(key string, data []byte) {
+	parts := kinesisin.Deaggregate(data)
+	first := string(parts[0])
+	if n := f.ledger.unackedBefore(key, first); n > 0 {
+		f.complain("record %.20q of key %q is sent while %d before it are not acknowledged", first, key, n)
+	}
+	for i, part := range parts {
+		if n := f.ledger.unackedBefore(key, string(part)); n != i {
+			f.complain("record %d of an aggregate of key %q has %d before it that are not acknowledged", i, key, n)
+		}
 	}
 }
 
@@ -219,7 +235,10 @@ func (f *fakeKinesis) store(in *kinesis.PutRecordsInput, refuse func(int, string
 				shard = s.id
 			}
 		}
-		f.records = append(f.records, stored{strings.Clone(*e.PartitionKey), string(e.Data), shard, e.ExplicitHashKey != nil})
+		parts := kinesisin.Deaggregate(e.Data)
+		for _, part := range parts {
+			f.records = append(f.records, stored{strings.Clone(*e.PartitionKey), string(part), shard, e.ExplicitHashKey != nil, len(parts) > 1})
+		}
 		out.Records = append(out.Records, types.PutRecordsResultEntry{
 			SequenceNumber: aws.String(strconv.Itoa(len(f.records))), ShardId: aws.String(shard),
 		})
@@ -361,6 +380,7 @@ func (f *fakeKinesis) verify() (doubled int, faults []string) {
 		}
 	}
 	newest := make(map[string]uint64)
+	last := make(map[string]uint64)
 	times := make(map[uint64]int)
 	for _, r := range f.records {
 		if r.explicit {
@@ -370,10 +390,16 @@ func (f *fakeKinesis) verify() (doubled int, faults []string) {
 		if times[seq]++; times[seq] > 1 {
 			doubled++
 		}
-		if seq < newest[r.key] {
+		last[r.key] = seq
+		if seq < newest[r.key] && !(r.packed && times[seq] > 1) { // an aggregate is repeated whole
 			f.complain("key %q: record %d is stored after record %d", r.key, seq, newest[r.key])
 		}
 		newest[r.key] = max(newest[r.key], seq)
+	}
+	for key, seq := range last {
+		if seq != newest[key] {
+			f.complain("the last record of key %q is %d, and not %d", key, seq, newest[key])
+		}
 	}
 	if len(times) != int(f.ledger.next) {
 		f.complain("%d of %d records are stored", len(times), f.ledger.next)

@@ -21,10 +21,23 @@ type item struct {
 	behind   *item // the next one of those that may be sent
 	sameKey  *item // the next one of this key, which waits for this one
 	attempts int   // how often it was sent
+
+	packed *item // the next record of the aggregate that this one leads or is part of
+	joined int   // of the leader of an aggregate: partition key and data of that
 }
 
 func (it *item) key() []byte  { return it.buf[:it.keyLen] }
 func (it *item) data() []byte { return it.buf[it.keyLen:] }
+
+// attempt counts one more attempt to send the item, and says how many of its records were sent before.
+func (it *item) attempt() (again int) {
+	for part := range it.records {
+		if part.attempts++; part.attempts > 1 {
+			again++
+		}
+	}
+	return again
+}
 
 // overhead is what an item costs beside its bytes.
 const overhead = 192
@@ -74,6 +87,15 @@ func (p *itemPool) get(n int) *item {
 		return it
 	}
 	return &item{buf: make([]byte, 0, size), class: class}
+}
+
+// putAll takes an item and those of its aggregate back, to which nobody else refers any more.
+func (p *itemPool) putAll(it *item) {
+	for it != nil {
+		next := it.packed
+		p.put(it)
+		it = next
+	}
 }
 
 // put takes an item back that nobody refers to any more.

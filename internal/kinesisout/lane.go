@@ -23,6 +23,9 @@ type lane struct {
 
 	// What follows belongs to the goroutine of run.
 	batch   []*item
+	scratch []byte // memory of aggregates
+	pace    pace
+	told    rates // what the metrics say of it
 	entries []types.PutRecordsRequestEntry
 	keys    []string
 	took    []bool // which of the batch were accepted
@@ -49,10 +52,10 @@ func (l *lane) push(it *item) {
 }
 
 // take fills the batch, or says that the lane is idle: the next push then wakes it.
-func (l *lane) take() bool {
+func (l *lane) take(room room) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.batch = l.queue.take(l.batch[:0], MaxRecordsPerRequest, l.w.cfg.MaxRequestBytes)
+	l.batch = l.queue.take(l.batch[:0], room.records, min(room.bytes, l.w.cfg.MaxRequestBytes), l.w.maxPack())
 	l.idle = len(l.batch) == 0
 	return !l.idle
 }
@@ -68,7 +71,13 @@ func (l *lane) run(ctx context.Context, stop <-chan struct{}) error {
 			return nil
 		default:
 		}
-		if !l.take() {
+		room := l.pace.room(time.Now(), l.w.paced.Load())
+		l.tellPace()
+		if room.wait > 0 {
+			l.hold(ctx, stop, room.wait)
+			continue
+		}
+		if !l.take(room) {
 			select {
 			case <-l.wake:
 			case <-stop:
@@ -84,6 +93,29 @@ func (l *lane) run(ctx context.Context, stop <-chan struct{}) error {
 			sleep(ctx, stop, pause)
 		}
 	}
+}
+
+// hold waits until the shard's pace allows more.
+func (l *lane) hold(ctx context.Context, stop <-chan struct{}, wait time.Duration) {
+	l.mu.Lock()
+	waiting := !l.queue.empty()
+	l.mu.Unlock()
+	begun := time.Now()
+	sleep(ctx, stop, wait)
+	if waiting {
+		l.w.metrics.paced.WithLabelValues(l.shard.id).Add(time.Since(begun).Seconds())
+	}
+}
+
+// tellPace shows the limits in the metrics, when they are others than before.
+func (l *lane) tellPace() {
+	now := l.pace.limitOrNone()
+	if now == l.told {
+		return
+	}
+	l.told = now
+	l.w.metrics.paceBytes.WithLabelValues(l.shard.id).Set(now.bytes)
+	l.w.metrics.paceRecords.WithLabelValues(l.shard.id).Set(now.records)
 }
 
 // send makes one request of the batch and deals with its answer. It returns how long to wait before the next one.
@@ -124,13 +156,18 @@ func (l *lane) request() []types.PutRecordsRequestEntry {
 	all := string(joined)
 	clear(l.entries)
 	l.entries, l.keys = l.entries[:0], l.keys[:0]
+	packs := l.packs()
 	for _, it := range l.batch {
-		if it.attempts++; it.attempts > 1 {
-			l.w.metrics.resent.Inc()
-		}
+		l.w.metrics.resent.Add(float64(it.attempt()))
 		l.keys = append(l.keys, all[:it.keyLen])
 		all = all[it.keyLen:]
-		l.entries = append(l.entries, types.PutRecordsRequestEntry{Data: it.data()})
+		data := it.data()
+		if it.packed != nil {
+			mark := len(packs)
+			packs = appendAggregate(packs, it)
+			data = packs[mark:]
+		}
+		l.entries = append(l.entries, types.PutRecordsRequestEntry{Data: data})
 		if it.hashKey != "" {
 			l.entries[len(l.entries)-1].ExplicitHashKey = aws.String(it.hashKey)
 		}

@@ -13,6 +13,17 @@ type metrics struct {
 	failures  prometheus.Counter
 	latency   prometheus.Histogram
 	shards    prometheus.Gauge
+
+	aggregates  prometheus.Counter
+	paced       *prometheus.CounterVec
+	paceBytes   *prometheus.GaugeVec
+	paceRecords *prometheus.GaugeVec
+}
+
+// forget drops what is told of a shard that is no more.
+func (m *metrics) forget(shard string) {
+	m.paceBytes.DeleteLabelValues(shard)
+	m.paceRecords.DeleteLabelValues(shard)
 }
 
 func newMetrics(reg prometheus.Registerer, queued func() int, bound int) *metrics {
@@ -46,5 +57,17 @@ func newMetrics(reg prometheus.Registerer, queued func() int, bound int) *metric
 		shards: f.NewGauge(prometheus.GaugeOpts{
 			Name: "binlogstreamer_stream_shards", Help: "Open shards of the stream.",
 		}),
+		aggregates: f.NewCounter(prometheus.CounterOpts{
+			Name: "binlogstreamer_stream_aggregates_total", Help: "Aggregated records that the stream acknowledged; binlogstreamer_stream_records_total counts what was in them.",
+		}),
+		paced: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "binlogstreamer_stream_pace_wait_seconds_total", Help: "Time that queued records were held back so that their shard need not throttle.",
+		}, []string{"shard"}),
+		paceBytes: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "binlogstreamer_stream_pace_bytes_per_second", Help: "Rate that a shard's records are held to; +Inf without a limit.",
+		}, []string{"shard"}),
+		paceRecords: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "binlogstreamer_stream_pace_records_per_second", Help: "Rate that a shard's records are held to; +Inf without a limit.",
+		}, []string{"shard"}),
 	}
 }

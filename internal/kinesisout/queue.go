@@ -3,7 +3,8 @@ package kinesisout
 import "container/heap"
 
 // queue holds the records of one lane. It gives out the oldest first, and never two of one key at a time: a key's next
-// record becomes available when the one before is settled. It is not safe for concurrent use.
+// record becomes available when the one before is settled, unless it leaves in one aggregated record with that. It is
+// not safe for concurrent use.
 type queue struct {
 	// first and last are the ends of a list of records that were never sent and whose key has nothing older; by age.
 	first, last *item
@@ -30,15 +31,16 @@ func (q *queue) push(it *item) {
 	}
 }
 
-// take appends to batch what one request may hold. What it takes must be given to settle or refuse.
-func (q *queue) take(batch []*item, maxRecords, maxBytes int) []*item {
+// take appends to batch what one request may hold, and at least one record if there is one. What it takes must be given
+// to settle or refuse. maxPack is how large an aggregated record may be; 0: there are none.
+func (q *queue) take(batch []*item, maxRecords, maxBytes, maxPack int) []*item {
 	size := 0
 	for len(batch) < maxRecords {
 		it, fromAgain := q.first, false
 		if len(q.again) > 0 && (it == nil || q.again[0].order < it.order) {
 			it, fromAgain = q.again[0], true
 		}
-		if it == nil || len(batch) > 0 && size+len(it.buf) > maxBytes {
+		if it == nil || len(batch) > 0 && size+it.wireSize() > maxBytes {
 			break
 		}
 		if fromAgain {
@@ -47,10 +49,21 @@ func (q *queue) take(batch []*item, maxRecords, maxBytes int) []*item {
 			q.last = nil
 		}
 		it.behind = nil
-		size += len(it.buf)
+		q.pack(it, min(maxPack, maxBytes-size))
+		size += it.wireSize()
 		batch = append(batch, it)
 	}
 	return batch
+}
+
+// pack lets records that wait behind it leave with it.
+func (q *queue) pack(it *item, limit int) {
+	if it.sameKey == nil || limit <= 0 {
+		return
+	}
+	if it.pack(limit); it.sameKey == nil {
+		q.tails[it.key64] = it
+	}
 }
 
 // settle forgets an acknowledged record, and makes the next one of its key available.
@@ -83,12 +96,16 @@ func (q *queue) drain(out []*item) []*item {
 	return out
 }
 
-// appendChain appends a record and those of its key that wait for it, and unlinks them.
+// appendChain appends a record, those of its aggregate, and those of its key that wait for it, and unlinks them.
 func appendChain(out []*item, it *item) []*item {
 	for it != nil {
 		next := it.sameKey
-		it.behind, it.sameKey = nil, nil
-		out = append(out, it)
+		for part := it; part != nil; {
+			following := part.packed
+			part.behind, part.sameKey, part.packed, part.joined = nil, nil, nil, 0
+			out = append(out, part)
+			part = following
+		}
 		it = next
 	}
 	return out

@@ -33,11 +33,11 @@ func orders(items []*item) (n []uint64) {
 
 func TestQueueGivesTheOldestFirst(t *testing.T) {
 	q, _ := queueOf("abacbd")
-	first := q.take(nil, 3, 100)
+	first := q.take(nil, 3, 100, 0)
 	if got := letters(first); got != "abc" {
 		t.Fatalf("took %q, want abc", got)
 	}
-	if more := q.take(nil, 3, 100); letters(more) != "d" {
+	if more := q.take(nil, 3, 100, 0); letters(more) != "d" {
 		t.Fatalf("took %q while a, b and c are out, want d", letters(more))
 	} else {
 		q.refuse(more[0])
@@ -45,7 +45,7 @@ func TestQueueGivesTheOldestFirst(t *testing.T) {
 	q.refuse(first[2]) // c, the fourth that was pushed
 	q.settle(first[1]) // makes the second b available, the fifth
 	q.settle(first[0]) // and the second a, the third
-	if got, want := orders(q.take(nil, 10, 100)), []uint64{2, 3, 4, 5}; !slices.Equal(got, want) {
+	if got, want := orders(q.take(nil, 10, 100, 0)), []uint64{2, 3, 4, 5}; !slices.Equal(got, want) {
 		t.Errorf("took %v, want the oldest first: %v", got, want)
 	}
 	if !q.empty() {
@@ -55,8 +55,8 @@ func TestQueueGivesTheOldestFirst(t *testing.T) {
 
 func TestQueueMixesNewAndWaiting(t *testing.T) {
 	q, _ := queueOf("acab")
-	q.settle(q.take(nil, 1, 100)[0]) // the second a stands aside from c and b now
-	if got, want := orders(q.take(nil, 10, 100)), []uint64{1, 2, 3}; !slices.Equal(got, want) {
+	q.settle(q.take(nil, 1, 100, 0)[0]) // the second a stands aside from c and b now
+	if got, want := orders(q.take(nil, 10, 100, 0)), []uint64{1, 2, 3}; !slices.Equal(got, want) {
 		t.Errorf("took %v, want the oldest first: %v", got, want)
 	}
 }
@@ -65,13 +65,13 @@ func TestQueueStopsAtLimits(t *testing.T) {
 	q, items := queueOf("abcd")
 	items[1].buf = make([]byte, 50)
 	items[2].buf = make([]byte, 5)
-	if got := q.take(nil, 10, 20); len(got) != 1 {
+	if got := q.take(nil, 10, 20, 0); len(got) != 1 {
 		t.Errorf("took %d records; one must not overtake a larger one before it", len(got))
 	}
-	if got := q.take(nil, 10, 20); len(got) != 1 || got[0] != items[1] {
+	if got := q.take(nil, 10, 20, 0); len(got) != 1 || got[0] != items[1] {
 		t.Errorf("took %d records, want the large one alone", len(got))
 	}
-	if got := q.take(nil, 1, 20); len(got) != 1 || got[0] != items[2] {
+	if got := q.take(nil, 1, 20, 0); len(got) != 1 || got[0] != items[2] {
 		t.Errorf("took %d records, want one", len(got))
 	}
 }
@@ -82,7 +82,7 @@ func TestQueueForgetsKeys(t *testing.T) {
 		if n == 10 {
 			t.Fatal("never empty")
 		}
-		for _, it := range q.take(nil, 10, 100) {
+		for _, it := range q.take(nil, 10, 100, 0) {
 			q.settle(it)
 		}
 	}
@@ -93,7 +93,7 @@ func TestQueueForgetsKeys(t *testing.T) {
 
 func TestQueueDrainsEverything(t *testing.T) {
 	q, items := queueOf("abacbdaacb")
-	out := q.take(nil, 3, 100)
+	out := q.take(nil, 3, 100, 0)
 	q.settle(out[0])
 	q.refuse(out[1])
 	q.refuse(out[2])
@@ -165,7 +165,7 @@ func TestPutAllocatesLittle(t *testing.T) {
 		t.Skip("pools forget at random under the race detector")
 	}
 	w := New(Config{StreamName: "s"})
-	w.maxRecord = 1 << 20
+	w.maxRecord.Store(1 << 20)
 	w.install(layout{{id: "only"}})
 	close(w.ready)
 	l := w.lanes[0]
@@ -180,7 +180,7 @@ func TestPutAllocatesLittle(t *testing.T) {
 		for len(l.wake) > 0 {
 			<-l.wake
 		}
-		l.take()
+		l.take(room{records: MaxRecordsPerRequest, bytes: MaxRequestBytes})
 		l.request()
 		l.took = l.took[:0]
 		for range l.batch {
@@ -199,7 +199,7 @@ func TestPutAllocatesLittle(t *testing.T) {
 
 func BenchmarkPutAndSettle(b *testing.B) {
 	w := New(Config{StreamName: "s"})
-	w.maxRecord = 1 << 20
+	w.maxRecord.Store(1 << 20)
 	w.install(layout{{id: "only"}})
 	close(w.ready)
 	l := w.lanes[0]
@@ -212,7 +212,7 @@ func BenchmarkPutAndSettle(b *testing.B) {
 			continue
 		}
 		n = 0
-		l.take()
+		l.take(room{records: MaxRecordsPerRequest, bytes: MaxRequestBytes})
 		l.request()
 		l.took = l.took[:0]
 		for range l.batch {

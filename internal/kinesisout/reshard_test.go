@@ -258,6 +258,8 @@ func TestWriterProperty(t *testing.T) {
 				MaxBytes:        rapid.IntRange(1, 200_000).Draw(t, "max bytes"),
 				MaxRequestBytes: rapid.IntRange(1, 50_000).Draw(t, "max request bytes"),
 				ListEvery:       time.Duration(rapid.IntRange(1, 100).Draw(t, "list every")) * time.Second,
+				Aggregate:       rapid.Bool().Draw(t, "aggregate"),
+				ShardLimits:     rapid.Bool().Draw(t, "shard limits"),
 			}
 		)
 		var faults []string

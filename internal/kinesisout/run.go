@@ -56,7 +56,7 @@ func (w *Writer) run(ctx context.Context) error {
 		return err
 	}
 	w.install(shards)
-	w.cfg.Logger.Info("writing to stream", "stream", w.cfg.stream(), "shards", len(shards), "max_record_bytes", w.maxRecord)
+	w.cfg.Logger.Info("writing to stream", "stream", w.cfg.stream(), "shards", len(shards), "max_record_bytes", w.maxRecord.Load())
 	close(w.ready)
 	for {
 		if shards, err = w.serve(ctx); err != nil {
@@ -104,6 +104,9 @@ func (w *Writer) watch(ctx context.Context) (layout, error) {
 		case <-tick.C:
 		case <-w.look:
 		}
+		if err := w.describeAgain(ctx); err != nil {
+			return nil, err
+		}
 		var shards layout
 		err := w.persist(ctx, stepList, func(ctx context.Context) (err error) {
 			shards, err = w.listOpen(ctx)
@@ -127,10 +130,12 @@ func (w *Writer) install(shards layout) {
 		queued = l.queue.drain(queued)
 	}
 	slices.SortFunc(queued, func(a, b *item) int { return cmp.Compare(a.order, b.order) })
+	former := w.lanes
 	w.layout, w.lanes = shards, nil
 	for _, s := range shards {
 		w.lanes = append(w.lanes, newLane(w, s))
 	}
+	w.inherit(former)
 	for _, it := range queued {
 		w.lanes[shards.find(it.hash)].push(it)
 	}
@@ -138,6 +143,18 @@ func (w *Writer) install(shards layout) {
 	w.trouble.forget(func(part string) bool {
 		return !slices.ContainsFunc(shards, func(s shard) bool { return s.id == part })
 	})
+}
+
+// inherit gives the lanes of shards that stay what was learned of their pace.
+func (w *Writer) inherit(former []*lane) {
+	for _, old := range former {
+		i := slices.IndexFunc(w.lanes, func(l *lane) bool { return l.shard.id == old.shard.id })
+		if i < 0 {
+			w.metrics.forget(old.shard.id)
+			continue
+		}
+		w.lanes[i].pace, w.lanes[i].told = old.pace, old.told
+	}
 }
 
 // persist calls fn until it succeeds, ctx is done, or the error is one that does not pass by itself.
@@ -200,15 +217,36 @@ func (w *Writer) describe(ctx context.Context) error {
 				Hint: "set the strategy to USER_PARTITION_KEY (UpdateStreamRecordDistributionStrategy)",
 			}
 		}
-		w.cfg.Logger.Warn("stream ignores partition keys: changes of one row may arrive in any order",
-			"stream", w.cfg.stream(), "record_distribution_strategy", d.RecordDistributionStrategy)
+		if !w.warned.Swap(true) {
+			w.cfg.Logger.Warn("stream ignores partition keys: changes of one row may arrive in any order",
+				"stream", w.cfg.stream(), "record_distribution_strategy", d.RecordDistributionStrategy)
+		}
 	}
-	w.maxRecord = DefaultRecordBytes
+	w.learnLimits(d)
+	return nil
+}
+
+// learnLimits takes over what the stream allows.
+func (w *Writer) learnLimits(d *types.StreamDescriptionSummary) {
+	limit := DefaultRecordBytes
 	if kib := int(aws.ToInt32(d.MaxRecordSizeInKiB)); kib > 0 {
-		w.maxRecord = kib << 10
+		limit = kib << 10
 	}
 	if w.cfg.MaxRecordBytes > 0 {
-		w.maxRecord = min(w.maxRecord, w.cfg.MaxRecordBytes)
+		limit = min(limit, w.cfg.MaxRecordBytes)
+	}
+	if was := w.maxRecord.Swap(int64(limit)); was != 0 && was != int64(limit) {
+		w.cfg.Logger.Info("the stream's record size limit has changed", "stream", w.cfg.stream(), "was", was, "is", limit)
+	}
+	onDemand := d.StreamModeDetails != nil && d.StreamModeDetails.StreamMode == types.StreamModeOnDemand
+	w.paced.Store(w.cfg.ShardLimits && !onDemand)
+}
+
+// describeAgain looks whether the stream allows something else than before. What was known stands if there is no answer:
+// whoever needs the stream finds out what ails it.
+func (w *Writer) describeAgain(ctx context.Context) error {
+	if err := w.describe(ctx); isFatal(err) {
+		return err
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 )
 
@@ -20,10 +21,15 @@ type Writer struct {
 	look    chan struct{} // one token: the shards may have changed
 
 	ready     chan struct{} // closed when Run knows the stream
-	maxRecord int           // what the stream takes; set before ready is closed
+	maxRecord atomic.Int64  // what the stream takes; set before ready is closed
+	paced     atomic.Bool   // the limits of its shards are known; the same
+	warned    atomic.Bool   // that it ignores partition keys was said
 
 	stopped chan struct{} // closed when Run has returned
 	err     error         // why; set before stopped is closed
+
+	looking sync.Mutex // covers looked
+	looked  time.Time  // when a record was too large and the stream was asked again
 
 	routing sync.RWMutex // covers layout and lanes: held for reading while a record is routed. Taken before a lane's mu
 	layout  layout
@@ -55,8 +61,8 @@ func (w *Writer) put(ctx context.Context, r *Record, f *fence) error {
 		return err
 	}
 	size := len(r.Key) + len(r.Data)
-	if size > w.maxRecord {
-		return &OversizedError{Size: size, Limit: w.maxRecord}
+	if err := w.takes(ctx, size); err != nil {
+		return err
 	}
 	own, place, err := hashesOf(r)
 	if err != nil {
@@ -73,6 +79,45 @@ func (w *Writer) put(ctx context.Context, r *Record, f *fence) error {
 	it.seq, it.ack, it.fence = r.Seq, r.Ack, f
 	w.route(it)
 	return nil
+}
+
+// Takes says with an *OversizedError if the stream takes no record with size bytes of key and data. Like Put it waits
+// until Run knows the stream.
+func (w *Writer) Takes(ctx context.Context, size int) error {
+	if err := w.awaitReady(ctx); err != nil {
+		return err
+	}
+	return w.takes(ctx, size)
+}
+
+// lookAfresh is the least time between two looks at whether the stream takes larger records by now.
+const lookAfresh = 5 * time.Second
+
+// takes is Takes when the stream is known. The limit may have been raised since that was read.
+func (w *Writer) takes(ctx context.Context, size int) error {
+	if size <= int(w.maxRecord.Load()) {
+		return nil
+	}
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	if w.looked.IsZero() || time.Since(w.looked) >= lookAfresh {
+		if err := w.describeAgain(ctx); err != nil {
+			return err
+		}
+		w.looked = time.Now()
+	}
+	if limit := int(w.maxRecord.Load()); size > limit {
+		return &OversizedError{Size: size, Limit: limit}
+	}
+	return nil
+}
+
+// maxPack is how large an aggregated record may be; 0: there are none.
+func (w *Writer) maxPack() int {
+	if !w.cfg.Aggregate {
+		return 0
+	}
+	return min(maxAggregate, int(w.maxRecord.Load()))
 }
 
 // hashesOf gives the hash of the partition key itself, and the one that decides where the record goes.

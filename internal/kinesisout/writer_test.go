@@ -403,12 +403,73 @@ func TestRecordLimitOfTheStream(t *testing.T) {
 			f.summary.MaxRecordSizeInKiB = aws.Int32(int32(c.kib))
 			b := start(t, f, Config{MaxRecordBytes: c.own})
 			b.put("k")
-			if b.w.maxRecord != c.want {
-				t.Errorf("a stream of %d KiB and a setting of %d give %d bytes, want %d", c.kib, c.own, b.w.maxRecord, c.want)
+			if got := b.w.maxRecord.Load(); got != int64(c.want) {
+				t.Errorf("a stream of %d KiB and a setting of %d give %d bytes, want %d", c.kib, c.own, got, c.want)
 			}
 			b.finish()
 		})
 	}
+}
+
+// The limit is looked at again when a record is over it, and now and then.
+func TestRecordLimitIsRaised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, 1)
+		raise := func(kib int32) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.summary.MaxRecordSizeInKiB = aws.Int32(kib)
+		}
+		b := start(t, f, Config{})
+		put := func(size int) error {
+			return b.w.Put(t.Context(), f.ledger.record("a", size))
+		}
+		b.put("a")
+		raise(2048)
+		if err := put(3 << 19); err != nil {
+			t.Errorf("Put after the limit was raised = %v", err)
+		}
+		raise(4096) // within the time in which nobody asks again
+		size := 3 << 20
+		if err := b.w.Takes(t.Context(), size); err == nil {
+			t.Error("the stream was asked again at once")
+		}
+		time.Sleep(lookAfresh)
+		if err := put(size); err != nil {
+			t.Errorf("Put after the limit was raised again = %v", err)
+		}
+		described := f.describes
+		for range 1000 {
+			if _, ok := errors.AsType[*OversizedError](b.w.Takes(t.Context(), 5<<20)); !ok {
+				t.Fatal("a record over the limit is taken")
+			}
+		}
+		if more := f.describes - described; more > 1 {
+			t.Errorf("the stream was described %d times for 1000 records", more)
+		}
+		raise(1024)
+		time.Sleep(time.Minute) // of ListEvery
+		if err := b.w.Takes(t.Context(), size); err == nil {
+			t.Error("a lower limit was not learned")
+		}
+		b.finish()
+	})
+}
+
+// A stream that begins to ignore partition keys ends the Writer.
+func TestDistributionChangesWhileWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, 1)
+		b := start(t, f, Config{})
+		b.put("a")
+		f.mu.Lock()
+		f.summary.RecordDistributionStrategy = types.RecordDistributionStrategyAuto
+		f.mu.Unlock()
+		<-b.w.stopped
+		if err := b.end(); err == nil || !strings.Contains(err.Error(), "AUTO") {
+			t.Errorf("Run = %v", err)
+		}
+	})
 }
 
 func TestFatal(t *testing.T) {
