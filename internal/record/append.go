@@ -64,6 +64,9 @@ func (p *Plan) appendColumns(dst []byte, members []member, row [][]byte) ([]byte
 			skip = 0
 			continue
 		}
+		if p.lobBytes > 0 {
+			v = p.shorten(m.col, v)
+		}
 		value := len(dst)
 		var err error
 		if dst, err = p.codec.AppendJSON(dst, m.col, v); err != nil {
@@ -72,6 +75,9 @@ func (p *Plan) appendColumns(dst []byte, members []member, row [][]byte) ([]byte
 		if len(dst)-value == len("null") && dst[value] == 'n' && !p.opts.IncludeNullAndEmpty {
 			dst = dst[:mark]
 			continue
+		}
+		if p.lobBytes > 0 {
+			dst = p.cutValue(dst, value, m.col)
 		}
 		skip = 0
 	}

@@ -46,20 +46,28 @@ func (p *Plan) Bounds(op Operation, row, before [][]byte) (least, likely int) {
 	for i := range p.long {
 		l := &p.long[i]
 		if l.col < len(row) {
-			least, likely = l.add(row[l.col], least, likely)
+			least, likely = l.add(p.cutLength(l.col, row[l.col]), least, likely)
 		}
 		if op == Update && l.before && l.col < len(before) {
-			least, likely = l.add(before[l.col], least, likely)
+			least, likely = l.add(p.cutLength(l.col, before[l.col]), least, likely)
 		}
 	}
 	return least, likely + usualSize
 }
 
+// cutLength is how much of a value goes into the record at most.
+func (p *Plan) cutLength(col int, v []byte) int {
+	if p.lobBytes == 0 || !p.cuttable(col) {
+		return len(v)
+	}
+	return min(len(v), p.lobBytes)
+}
+
 // usualSize is what a record has beside long values.
 const usualSize = 16 << 10
 
-func (l *longColumn) add(v []byte, least, likely int) (int, int) {
-	n := len(v) * l.times
+func (l *longColumn) add(length, least, likely int) (int, int) {
+	n := length * l.times
 	if l.parts > 0 {
 		least += n / l.parts
 	}

@@ -24,6 +24,7 @@ type Plan struct {
 	rowKey    []int    // columns of the row key
 	attribute int      // column of KeyAttributeName
 	long      []longColumn
+	lobBytes  int // LOBs are cut to so many bytes; 0: they are not
 
 	dataOpen   []byte // {"data":{
 	objectEnd  []byte // } of data and of the before-image
