@@ -7,6 +7,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -79,8 +80,8 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) err
 		if !w.keeps(p, i, e.rowKey) && !e.ignoreNotes {
 			continue
 		}
-		if err := e.loadRecord(ctx, plan, row, &stamp, group); err != nil {
-			return fmt.Errorf("emit a load record of table %s: %w", p.Table.FullName(), oversized(err, p.Table, e.key))
+		if err := e.loadRecord(ctx, plan, p.Table, row, &stamp, group); err != nil {
+			return fmt.Errorf("emit a load record of table %s: %w", p.Table.FullName(), err)
 		}
 		rows++
 	}
@@ -101,13 +102,11 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) err
 // keepBuffer is how large a buffer may be that waits for the next record; that of a giant row goes.
 const keepBuffer = 4 << 20
 
-func (e *emitter) loadRecord(ctx context.Context, plan *record.Plan, row [][]byte, stamp *record.Stamp, group *chunkGroup) (err error) {
-	if e.buf, err = plan.Append(e.buf[:0], record.Load, row, nil, stamp); err != nil {
-		return err
-	}
-	if e.key, err = plan.AppendPartitionKey(e.key[:0], row, stamp); err != nil {
+func (e *emitter) loadRecord(ctx context.Context, plan *record.Plan, t *schema.Table, row [][]byte, stamp *record.Stamp, group *chunkGroup) error {
+	if err := e.build(ctx, plan, t, record.Load, row, nil, stamp); err != nil {
 		return err
 	}
 	group.add()
-	return e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Ack: group})
+	err := e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Ack: group})
+	return oversized(err, t, e.key)
 }

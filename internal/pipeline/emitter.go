@@ -3,7 +3,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -21,32 +20,35 @@ import (
 )
 
 // putter is what the emitter needs of the stream writer: records of one key leave in the order of the calls; Put copies
-// what it is given and blocks while the stream is busy. The emitter calls it from one goroutine at a time.
+// what it is given and blocks while the stream is busy. Takes says with an *OversizedError that a record of this size
+// would be refused. The emitter calls them from one goroutine at a time.
 type putter interface {
+	Takes(ctx context.Context, size int) error
 	Put(ctx context.Context, r kinesisout.Record) error
 }
 
 // emitter is the one place where records get their order. Changes come from the binlog reader, chunks of load records
 // from the loader's goroutines; its mutex makes one sequence of them. It implements binlog.Handler and snapshot.Stream.
 type emitter struct {
-	out      putter
-	tracker  *checkpoint.Tracker[boundary, changeAt]
-	records  record.Options
-	term     uint64 // 0: records carry no term
-	epoch    uint64
-	rules    *mapping.Rules
-	stop     stopRule
-	progress *progress
-	metrics  *replicateMetrics
-	log      *slog.Logger
-	started  time.Time // moments in windows are counted from here
-	streams  bool      // false for a full load alone: nothing is ever emitted but chunks
-	reloads  bool      // tables may be loaded while the stream runs
-	policy   ErrorPolicy
-	barrier  barrier
-	persist  func(context.Context) error // saves a checkpoint and returns when it is durable
-	loads    *loadQueue
-	reached  func() // called whenever the source has told how far it is
+	out       putter
+	tracker   *checkpoint.Tracker[boundary, changeAt]
+	records   record.Options
+	term      uint64 // 0: records carry no term
+	epoch     uint64
+	rules     *mapping.Rules
+	stop      stopRule
+	progress  *progress
+	metrics   *replicateMetrics
+	log       *slog.Logger
+	started   time.Time // moments in windows are counted from here
+	streams   bool      // false for a full load alone: nothing is ever emitted but chunks
+	reloads   bool      // tables may be loaded while the stream runs
+	policy    ErrorPolicy
+	oversized *oversizer
+	barrier   barrier
+	persist   func(context.Context) error // saves a checkpoint and returns when it is durable
+	loads     *loadQueue
+	reached   func() // called whenever the source has told how far it is
 
 	ignoreNotes bool // as in ReplicateConfig
 
@@ -227,10 +229,6 @@ func keyChanged(t *schema.Table, before, after [][]byte) bool {
 func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row, before [][]byte) error {
 	e.tx.rows++
 	e.tx.records++
-	least, likely := c.plan.Bounds(op, row, before)
-	if least > kinesisout.MaxRequestBytes {
-		return e.refuse(c, row, least)
-	}
 	if c.window != nil {
 		if err := e.note(c, row); err != nil {
 			return err
@@ -240,15 +238,8 @@ func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row,
 		return nil
 	}
 	// A row that cannot be written must not get a number: nobody would ever acknowledge it.
-	var err error
 	c.stamp.RecordID, c.stamp.Place = e.tx.records, c.at.Place
-	if likely > cap(e.buf) {
-		e.buf = make([]byte, 0, likely) // at once, and not by doubling
-	}
-	if e.buf, err = c.plan.Append(e.buf[:0], op, row, before, &c.stamp); err != nil {
-		return err
-	}
-	if e.key, err = c.plan.AppendPartitionKey(e.key[:0], row, &c.stamp); err != nil {
+	if err := e.build(ctx, c.plan, c.table, op, row, before, &c.stamp); err != nil {
 		return err
 	}
 	if e.skip.overtaken(c.at) {
@@ -270,24 +261,6 @@ func (e *emitter) emit(ctx context.Context, c *change, op record.Operation, row,
 
 // bufferKeep is the largest buffer for a record that is kept for the next.
 const bufferKeep = 16 << 20
-
-// refuse is the end of a row that no record can hold. It is seen before memory is spent on the record.
-func (e *emitter) refuse(c *change, row [][]byte, least int) error {
-	var err error
-	if e.key, err = c.plan.AppendPartitionKey(e.key[:0], row, &c.stamp); err != nil {
-		return err
-	}
-	return oversized(&kinesisout.OversizedError{Size: least, Limit: kinesisout.MaxRequestBytes}, c.table, e.key)
-}
-
-// oversized names table and key of a record that no request can hold.
-func oversized(err error, t *schema.Table, key []byte) error {
-	var big *kinesisout.OversizedError
-	if errors.As(err, &big) {
-		return fmt.Errorf("table %s, partition key %q: %w; raise the stream's maximum record size, or exclude the table", t.FullName(), key, err)
-	}
-	return err
-}
 
 // Commit implements binlog.Handler.
 func (e *emitter) Commit(ctx context.Context, b binlog.Boundary) error {

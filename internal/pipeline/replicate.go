@@ -47,12 +47,13 @@ type ReplicateConfig struct {
 	Deduplicate bool              // stamp records so that readers can drop what is sent twice
 	Stream      kinesisout.Config // Registerer and Logger are filled in
 	Store       checkpoint.Store
-	Start       string        // cdc_start_position; used where nothing is saved
-	Stop        time.Time     // cdc_stop_position, on the source's clock; zero: none
-	Once        bool          // end where the binlog ends when reading begins, and the load is complete
-	Parallel    int           // readers of the full load; default 8
-	LoadBytes   int           // memory of the full load's chunks; default 32 MiB
-	TableErrors ErrorPolicy   // default SuspendTable
+	Start       string      // cdc_start_position; used where nothing is saved
+	Stop        time.Time   // cdc_stop_position, on the source's clock; zero: none
+	Once        bool        // end where the binlog ends when reading begins, and the load is complete
+	Parallel    int         // readers of the full load; default 8
+	LoadBytes   int         // memory of the full load's chunks; default 32 MiB
+	TableErrors ErrorPolicy // default SuspendTable
+	Oversized   OversizedConfig
 	ChunkBytes  int           // how large a chunk of a load should be; default snapshot's
 	SaveEvery   time.Duration // default 500 ms
 	Grace       time.Duration // for flushing at the end; default 25 s
@@ -358,7 +359,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records,
 		rules: s.rules, stop: stopRule{after: r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
 		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
-		reloads: r.cfg.Migration == FullLoadAndCDC, policy: r.cfg.TableErrors, barrier: s.writer, loads: newLoadQueue(),
+		reloads: r.cfg.Migration == FullLoadAndCDC, policy: r.cfg.TableErrors, oversized: newOversizer(r.cfg.Oversized, r.cfg.Task, r.metrics, r.cfg.Log), barrier: s.writer, loads: newLoadQueue(),
 		suspended: make(map[tableID]bool),
 		at:        s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window), ignoreNotes: r.cfg.ignoreNotes,

@@ -19,6 +19,7 @@ type replicateMetrics struct {
 	changes  *prometheus.CounterVec
 	loads    *prometheus.CounterVec
 	unlogged *prometheus.CounterVec
+	large    *prometheus.CounterVec
 	counters map[*schema.Table]*[record.Delete + 1]prometheus.Counter // the emitter's goroutine only, under its mutex
 	newest   atomic.Int64                                             // commit time of the newest change read, Unix nanoseconds; 0: caught up
 
@@ -40,12 +41,15 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 		unlogged: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "binlogstreamer_unlogged_changes_total", Help: "Statements that changed rows without logging them, of tables that could not be loaded again.",
 		}, []string{"schema", "table"}),
+		large: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "binlogstreamer_oversized_records_total", Help: "Records that were larger than the stream takes, by what became of them.",
+		}, []string{"schema", "table", "policy"}),
 		counters: make(map[*schema.Table]*[record.Delete + 1]prometheus.Counter),
 	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.changes, m.loads, m.unlogged, tableStates{m},
+	reg.MustRegister(m.changes, m.loads, m.unlogged, m.large, tableStates{m},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_source_lag_seconds", Help: "Age of the newest change read from the source; 0 when idle and caught up.",
 		}, func() float64 { return m.sourceLag().Seconds() }),
@@ -76,6 +80,11 @@ func (m *replicateMetrics) forget() {
 	defer m.mu.Unlock()
 	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = nil, nil, nil, nil
 	m.newest.Store(0)
+}
+
+// oversized counts a record that was larger than the stream takes.
+func (m *replicateMetrics) oversized(t *schema.Table, became OversizedPolicy) {
+	m.large.WithLabelValues(t.Schema, t.Name, string(became)).Inc()
 }
 
 // read notes that a change committed at t was read.

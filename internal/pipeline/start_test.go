@@ -55,6 +55,9 @@ func (l *tail) config() ReplicateConfig {
 	return cfg
 }
 
+// Takes implements putter.
+func (l *tail) Takes(context.Context, int) error { return nil }
+
 // Put implements putter.
 func (l *tail) Put(_ context.Context, r kinesisout.Record) error {
 	h, err := record.Parse(r.Data)

@@ -34,6 +34,8 @@ type fakeStream struct {
 	records []sent
 }
 
+func (f *fakeStream) Takes(context.Context, int) error { return nil }
+
 func (f *fakeStream) Put(_ context.Context, r kinesisout.Record) error {
 	h, err := record.Parse(r.Data)
 	if err != nil {
@@ -84,7 +86,8 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		log: slog.New(slog.DiscardHandler), started: time.Now(), streams: true, reached: func() {}, rules: inSchema(t, "shop"), term: 1, epoch: 1,
 		tracker: checkpoint.NewTracker[boundary, changeAt](1<<10, boundary{}, foldBoundary(source.MySQL)),
 		plans:   make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
-		at: source.Position{File: "bin.000001", Offset: 0},
+		at:        source.Position{File: "bin.000001", Offset: 0},
+		oversized: newOversizer(OversizedConfig{}, "sim", newReplicateMetrics(nil), slog.New(slog.DiscardHandler)),
 	}
 	s := &simulation{r: rand.New(rand.NewPCG(seed, 3)), e: e, out: out, layout: layout}
 	keys, next := 1+s.r.IntN(12), map[int]int{}
