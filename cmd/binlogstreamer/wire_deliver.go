@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -73,20 +72,18 @@ func layoutConfig(cfg *config.Pipeline) s3sink.LayoutConfig {
 	}
 }
 
-// oversized is where, below the destination, records are that were too large for the stream.
-const oversized = "oversized"
-
-// makeBodies is where records are read from that were too large for the stream.
+// makeBodies is where records are read from that were too large for the stream. That does not depend on what becomes of
+// such records now: references to them stay in the stream for a while.
 func makeBodies(ctx context.Context, cfg *config.Pipeline) (s3sink.Bodies, error) {
-	d := &cfg.Delivery
-	if d.Destination.Dir != "" {
-		return &s3sink.FileBodies{Dir: filepath.Join(d.Destination.Dir, oversized)}, nil
+	place := cfg.Stream.OversizedDestination
+	if place.Dir != "" {
+		return &s3sink.FileBodies{Dir: place.Dir}, nil
 	}
 	api, err := makeS3(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &s3sink.S3Bodies{API: api, Bucket: d.Destination.Bucket, Prefix: oversized + "/"}, nil
+	return &s3sink.S3Bodies{API: api, Bucket: place.Bucket, Prefix: place.Prefix}, nil
 }
 
 // makeDestination is where objects go.
@@ -95,22 +92,28 @@ func makeDestination(ctx context.Context, cfg *config.Pipeline) (s3sink.Destinat
 	if d.Destination.Dir != "" {
 		return s3sink.NewFile(d.Destination.Dir), nil
 	}
+	bucket := bucketConfig(cfg, d.Destination.Bucket, "")
+	bucket.Tags = d.ObjectTags
+	if bucket.StorageClass = string(d.StorageClass); bucket.StorageClass == "STANDARD" {
+		bucket.StorageClass = "" // the default; some stores know no classes
+	}
+	return makeBucket(ctx, cfg, bucket)
+}
+
+// bucketConfig is a place in a bucket.
+func bucketConfig(cfg *config.Pipeline, bucket, prefix string) s3sink.S3Config {
+	d := &cfg.Delivery
+	return s3sink.S3Config{Bucket: bucket, Prefix: prefix, Compatible: d.Endpoint != "", KMSKey: d.Encryption.KMS.KeyARN}
+}
+
+// makeBucket reaches a bucket as delivery's settings say.
+func makeBucket(ctx context.Context, cfg *config.Pipeline, c s3sink.S3Config) (*s3sink.S3, error) {
 	api, err := makeS3(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	class := string(d.StorageClass)
-	if class == "STANDARD" {
-		class = "" // the default; some stores know no classes
-	}
-	return s3sink.NewS3(s3sink.S3Config{
-		API:          api,
-		Bucket:       d.Destination.Bucket,
-		Compatible:   d.Endpoint != "",
-		KMSKey:       d.Encryption.KMS.KeyARN,
-		StorageClass: class,
-		Tags:         d.ObjectTags,
-	}), nil
+	c.API = api
+	return s3sink.NewS3(c), nil
 }
 
 // makeS3 is the client for the store that objects go to.

@@ -19,16 +19,32 @@ var (
 func (c *checker) stream() {
 	c.streamAddress()
 	s := &c.Stream
-	if s.OversizedRecords == "spill" || s.OversizedRecords == "truncate-lob" {
-		c.later("stream.oversized_records", "write fail: a record that is too large then stops the task with its table and position")
-	}
 	if s.IncludeTableAlterOperations {
 		c.later("stream.include_table_alter_operations", "write false: changes of a table's definition are followed, but not announced in the stream")
 	}
-	if s.Aggregation {
-		c.later("stream.aggregation", "write false")
-	}
 	c.partitionKeys()
+	c.oversized()
+}
+
+// oversized checks where records go that are larger than the stream takes, and how much is left of them.
+func (c *checker) oversized() {
+	s := &c.Stream
+	const place, size = "stream.oversized_destination", "stream.lob_max_size"
+	c.inRange(size, s.LOBMaxSize, 1, 10240, "KiB")
+	if c.has(size) && s.OversizedRecords != "truncate-lob" {
+		c.fault(size, "has no effect with oversized_records: "+string(s.OversizedRecords), "write oversized_records: truncate-lob, or remove the key")
+	}
+	if max := c.Replication.Settings.LOBMaxSize; max > 0 && !c.has(size) {
+		s.LOBMaxSize = max
+	}
+	// Deliver puts bodies back as long as the stream holds references to them, whatever becomes of such records now.
+	switch {
+	case s.OversizedDestination != (Folder{}):
+	case c.Delivery.Destination != (Destination{}):
+		s.OversizedDestination = c.Delivery.Destination.folder("oversized/")
+	case s.OversizedRecords == "spill":
+		c.missing(place, "write s3://bucket/prefix or file:///folder: the bodies of oversized records are stored there")
+	}
 }
 
 func (c *checker) streamAddress() {

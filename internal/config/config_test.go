@@ -178,9 +178,12 @@ func TestFaults(t *testing.T) {
 		{"embedded shards", "stream: {endpoint: embedded, embedded_shards: 0}", "stream.embedded_shards", "1 to 256"},
 		{"embedded directory alone", "stream: {embedded_directory: /x}", "stream.embedded_directory", "no effect"},
 		{"endpoint", "stream: {endpoint: localhost:4566}", "stream.endpoint", "http://host:port"},
-		{"oversized", "stream: {oversized_records: spill}", "stream.oversized_records", "not available yet"},
+		{"spill destination", "stream: {oversized_records: spill, oversized_destination: \"s3://b\"}", "stream.oversized_destination", "s3://bucket/prefix"},
+		{"spill prefix", "stream: {oversized_records: spill, oversized_destination: \"s3://bucket/a/../b\"}", "stream.oversized_destination", "/../"},
+		{"spill scheme", "stream: {oversized_records: spill, oversized_destination: bucket}", "stream.oversized_destination", "file:///folder"},
+		{"lob size", "stream: {oversized_records: truncate-lob, lob_max_size: 0}", "stream.lob_max_size", "1 to 10240"},
+		{"lob size without truncate-lob", "stream: {lob_max_size: 64}", "stream.lob_max_size", "oversized_records: truncate-lob"},
 		{"alter operations", "stream: {include_table_alter_operations: true}", "stream.include_table_alter_operations", "not available yet"},
-		{"aggregation", "stream: {aggregation: true}", "stream.aggregation", "not available yet"},
 		{"constant key", "stream: {partition_key_type: constant}", "stream.partition_key_constant", "is missing"},
 		{"key without type", "stream: {partition_key_name: id}", "stream.partition_key_name", "attribute-name"},
 		{"before image", "stream: {before_image: {enabled: true, field_name: data}}", "stream.before_image.field_name", "choose another"},
@@ -361,17 +364,47 @@ func TestInlineMappingsAreBounded(t *testing.T) {
 	}
 }
 
+// Where the bodies of oversized records go, and how much is left of LOBs, follows from other settings where nothing is said.
+func TestOversizedDefaults(t *testing.T) {
+	settings := t.TempDir() + "/settings.json"
+	if err := os.WriteFile(settings, []byte(`{"TargetMetadata": {"LobMaxSize": 64}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		change, destination string
+		lob                 int
+	}{
+		{"name: x", "s3://my-bucket/oversized/", 32},
+		{"stream: {oversized_records: spill}\ndelivery: {destination: \"s3://bucket\"}", "s3://bucket/oversized/", 32},
+		{"stream: {oversized_records: spill}\ndelivery: {destination: \"file:///x/y\"}", "file:///x/y/oversized/", 32},
+		{"stream: {oversized_records: spill, oversized_destination: \"s3://bucket\"}", "s3://bucket/", 32},
+		{"stream: {oversized_records: spill, oversized_destination: \"s3://bucket/a/b/\"}", "s3://bucket/a/b/", 32},
+		{"stream: {oversized_records: spill, oversized_destination: \"file:///x\"}", "file:///x/", 32},
+		{"stream: {oversized_records: truncate-lob}\nreplication: {task_settings: " + settings + "}", "s3://my-bucket/oversized/", 64},
+		{"stream: {oversized_records: truncate-lob, lob_max_size: 8}\nreplication: {task_settings: " + settings + "}", "s3://my-bucket/oversized/", 8},
+	} {
+		p, err := Parse("testdata/pipeline.yaml", change(t, minimal, c.change), env("PW", "x"), Both)
+		if err != nil {
+			t.Errorf("%s: %v", c.change, err)
+			continue
+		}
+		if p.Stream.OversizedDestination.String() != c.destination || p.Stream.LOBMaxSize != c.lob {
+			t.Errorf("%s: destination %q, LOBs of %d KiB", c.change, p.Stream.OversizedDestination, p.Stream.LOBMaxSize)
+		}
+	}
+}
+
 func TestTaskSettings(t *testing.T) {
-	s, problems := parseSettings([]byte(`{"TargetMetadata": {"LobMaxSize": 32}, "FullLoadSettings": {"MaxFullLoadSubTasks": 4, "CommitRate": 10000, "TargetTablePrepMode": null},
+	s, problems := parseSettings([]byte(`{"TargetMetadata": {"LobMaxSize": 64, "SupportLobs": true}, "FullLoadSettings": {"MaxFullLoadSubTasks": 4, "CommitRate": 10000, "TargetTablePrepMode": null},
 		"ErrorBehavior": {"TableErrorPolicy": "STOP_TASK", "DataErrorPolicy": "LOG_ERROR"}, "TTSettings": null}`))
-	if len(problems) > 0 || s.MaxFullLoadSubTasks != 4 || s.TableErrorPolicy != "STOP_TASK" {
+	if len(problems) > 0 || s.MaxFullLoadSubTasks != 4 || s.TableErrorPolicy != "STOP_TASK" || s.LOBMaxSize != 64 {
 		t.Errorf("settings %+v, problems %v", s, problems)
 	}
-	if diff := cmp.Diff([]string{"ErrorBehavior.DataErrorPolicy", "FullLoadSettings.CommitRate", "TargetMetadata"}, s.NoEffect); diff != "" {
+	if diff := cmp.Diff([]string{"ErrorBehavior.DataErrorPolicy", "FullLoadSettings.CommitRate", "TargetMetadata.SupportLobs"}, s.NoEffect); diff != "" {
 		t.Errorf("without effect (-want +got):\n%s", diff)
 	}
 	for _, bad := range []string{`{`, `[]`, `{"FullLoadSettings": 8}`, `{"FullLoadSettings": {"MaxFullLoadSubTasks": 50}}`, `{"FullLoadSettings": {"MaxFullLoadSubTasks": "8"}}`,
-		`{"ErrorBehavior": {"TableErrorPolicy": "IGNORE_RECORD"}}`, `{"ErrorBehavior": []}`} {
+		`{"ErrorBehavior": {"TableErrorPolicy": "IGNORE_RECORD"}}`, `{"ErrorBehavior": []}`, `{"TargetMetadata": {"LobMaxSize": -1}}`, `{"TargetMetadata": {"LobMaxSize": "32"}}`} {
 		if _, problems := parseSettings([]byte(bad)); len(problems) == 0 {
 			t.Errorf("%s: no problem found", bad)
 		}

@@ -86,6 +86,8 @@ type Stream struct {
 	PartitionKeyName            string           `yaml:"partition_key_name"`
 	PartitionKeyConstant        string           `yaml:"partition_key_constant"`
 	OversizedRecords            Oversized        `yaml:"oversized_records"`
+	OversizedDestination        Folder           `yaml:"oversized_destination"`
+	LOBMaxSize                  int              `yaml:"lob_max_size"` // KiB
 	Aggregation                 bool             `yaml:"aggregation"`
 	BeforeImage                 BeforeImage      `yaml:"before_image"`
 }
@@ -194,6 +196,7 @@ func defaults() *Pipeline {
 			IncludeGTID:               true,
 			PartitionKeyType:          "primary-key",
 			OversizedRecords:          "fail",
+			LOBMaxSize:                32, // DMS's own
 			BeforeImage:               BeforeImage{FieldName: "before-image", ColumnFilter: "pk-only"},
 		},
 		Delivery: Delivery{

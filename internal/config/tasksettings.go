@@ -13,6 +13,7 @@ import (
 type Settings struct {
 	MaxFullLoadSubTasks int      // FullLoadSettings.MaxFullLoadSubTasks: tables that are loaded at a time
 	TableErrorPolicy    string   // ErrorBehavior.TableErrorPolicy: SUSPEND_TABLE or STOP_TASK
+	LOBMaxSize          int      // TargetMetadata.LobMaxSize, in KiB; 0: not set
 	NoEffect            []string // sections and keys of the document that have none
 }
 
@@ -65,6 +66,8 @@ func parseSettings(text []byte) (Settings, []error) {
 			problems = append(problems, s.section(name, section, map[string]setting{"MaxFullLoadSubTasks": s.subTasks})...)
 		case name == "ErrorBehavior":
 			problems = append(problems, s.section(name, section, map[string]setting{"TableErrorPolicy": s.tableErrors})...)
+		case name == "TargetMetadata":
+			problems = append(problems, s.section(name, section, map[string]setting{"LobMaxSize": s.lobs})...)
 		default:
 			s.NoEffect = append(s.NoEffect, name)
 		}
@@ -114,6 +117,19 @@ func (s *Settings) tableErrors(value json.RawMessage) (string, bool) {
 	s.TableErrorPolicy = p
 	return "", true
 }
+
+// lobs reads LobMaxSize. 0 stands in exported documents where LOBs are not limited, and sets nothing.
+func (s *Settings) lobs(value json.RawMessage) (string, bool) {
+	var n int
+	if err := json.Unmarshal(value, &n); err != nil || n < 0 || n > maxLOB {
+		return fmt.Sprintf("write a number of KiB from 1 to %d, or 0", maxLOB), false
+	}
+	s.LOBMaxSize = min(n, 10240)
+	return "", true
+}
+
+// maxLOB is DMS's own ceiling for LobMaxSize, in KiB. A record has at most 10 MiB.
+const maxLOB = 102400
 
 func object(text []byte) (map[string]json.RawMessage, error) {
 	var m map[string]json.RawMessage

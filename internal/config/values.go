@@ -53,6 +53,55 @@ func (d Destination) String() string {
 	return ""
 }
 
+// folder is a place in the destination.
+func (d Destination) folder(name string) Folder {
+	if d.Dir != "" {
+		return Folder{Dir: filepath.Join(d.Dir, filepath.FromSlash(name))}
+	}
+	return Folder{Bucket: d.Bucket, Prefix: name}
+}
+
+// Folder is a place in a bucket, or a folder. Bucket or Dir is set.
+type Folder struct {
+	Bucket, Prefix string // s3://bucket/prefix; Prefix is empty or ends in a slash
+	Dir            string // file:///folder
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *Folder) UnmarshalText(text []byte) error {
+	if rest, ok := strings.CutPrefix(string(text), "s3://"); ok {
+		bucket, prefix, _ := strings.Cut(rest, "/")
+		if len(bucket) < 3 || strings.ContainsAny(bucket, " \t?#@:") {
+			return errors.New("does not name a bucket: write s3://bucket/prefix, with 3 to 63 letters, digits, dots or dashes in front of the slash")
+		}
+		if prefix = strings.TrimSuffix(prefix, "/"); prefix != "" {
+			if path.Clean("/"+prefix) != "/"+prefix || strings.ContainsFunc(prefix, unicode.IsControl) || len(prefix) > 400 {
+				return errors.New("does not name a prefix: write s3://bucket/prefix, with up to 400 bytes behind the bucket and without //, /./ and /../")
+			}
+			prefix += "/"
+		}
+		*f = Folder{Bucket: bucket, Prefix: prefix}
+		return nil
+	}
+	dir, err := fileURL(string(text))
+	if err != nil {
+		return fmt.Errorf("%w, or s3://bucket/prefix", err)
+	}
+	*f = Folder{Dir: dir}
+	return nil
+}
+
+// String is the folder as it is written, with its last slash: what a name stands behind.
+func (f Folder) String() string {
+	switch {
+	case f.Bucket != "":
+		return "s3://" + f.Bucket + "/" + f.Prefix
+	case f.Dir != "":
+		return "file://" + strings.TrimSuffix(f.Dir, "/") + "/"
+	}
+	return ""
+}
+
 // Store is where checkpoints are kept: a folder, a DynamoDB table, or a part of a bucket. One of Dir, Table and Bucket
 // is set.
 type Store struct {

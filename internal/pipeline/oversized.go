@@ -195,7 +195,7 @@ func (o *oversizer) spill(ctx context.Context, t *schema.Table, body []byte) (re
 			return record.Spilled{}, context.Cause(ctx)
 		}
 		o.store.Failing(err)
-		if err := sleep(ctx, pauseAfter(attempt)); err != nil {
+		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return record.Spilled{}, err
 		}
 	}
