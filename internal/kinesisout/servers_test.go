@@ -35,7 +35,7 @@ func TestAgainstServers(t *testing.T) {
 		"kinesis-local": {func(t *testing.T) *testservers.AWSServer { return testservers.KinesisLocal(t, "orders:2") }, 2000},
 	} {
 		t.Run(name, func(t *testing.T) { writeAndReshard(t, c.start(t), c.records, false) })
-		t.Run(name+", aggregated", func(t *testing.T) { writeAndReshard(t, c.start(t), c.records, true) })
+		t.Run(name+", aggregated", func(t *testing.T) { writeAndReshard(t, c.start(t), c.records/4, true) })
 	}
 }
 
