@@ -24,10 +24,11 @@ const (
 // a single key comes to 12 MiB/s, far more than a shard takes; and it is small beside what readers get in one answer.
 const maxAggregate = 256 << 10
 
-// joins says whether next may stand in one record with it: both are ordinary records of the same key. Keys that only
+// joins says whether next may stand in one record with it: both are ordinary records of the same key, and both have a
+// position or neither does. Keys that only
 // share their 64 bits are kept apart, so that whatever shard the aggregate lands in, all of it belongs there.
 func (it *item) joins(next *item) bool {
-	return it.fence == nil && next.fence == nil && it.hashKey == "" && next.hashKey == "" && bytes.Equal(it.key(), next.key())
+	return it.fence == nil && next.fence == nil && it.hashKey == "" && next.hashKey == "" && it.loose == next.loose && bytes.Equal(it.key(), next.key())
 }
 
 // records gives the records that leave with this one, in their order, itself first.

@@ -15,6 +15,7 @@ type item struct {
 	ack     Ack
 	fence   *fence // told where the record was stored, or nil
 	keyLen  int
+	loose   bool   // as in Record.Unplaced
 	buf     []byte // partition key and data
 	class   int    // of buf, see itemPool
 

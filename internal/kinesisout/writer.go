@@ -76,7 +76,7 @@ func (w *Writer) put(ctx context.Context, r *Record, f *fence) error {
 	it := w.items.get(size)
 	it.buf = append(append(it.buf, r.Key...), r.Data...)
 	it.keyLen, it.key64, it.hash, it.hashKey = len(r.Key), own.lo, place, r.HashKey
-	it.seq, it.ack, it.fence = r.Seq, r.Ack, f
+	it.seq, it.ack, it.fence, it.loose = r.Seq, r.Ack, f, r.Unplaced
 	w.route(it)
 	return nil
 }

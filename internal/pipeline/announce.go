@@ -75,7 +75,7 @@ func (e *emitter) controls(ctx context.Context, all []record.Control, done func(
 	for _, c := range all {
 		c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
 		e.buf = record.AppendControl(e.buf[:0], c, e.records)
-		if err := e.out.Put(ctx, kinesisout.Record{Key: []byte(c.PartitionKey(e.records)), Data: e.buf, Ack: ack}); err != nil {
+		if err := e.out.Put(ctx, kinesisout.Record{Key: []byte(c.PartitionKey(e.records)), Data: e.buf, Ack: ack, Unplaced: true}); err != nil {
 			return err
 		}
 	}

@@ -107,6 +107,6 @@ func (e *emitter) loadRecord(ctx context.Context, plan *record.Plan, t *schema.T
 		return err
 	}
 	group.add()
-	err := e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Ack: group})
+	err := e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Ack: group, Unplaced: true})
 	return oversized(err, t, e.key)
 }

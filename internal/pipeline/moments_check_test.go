@@ -128,7 +128,7 @@ type newest struct {
 
 // figures count what a check has seen.
 type figures struct {
-	schedules, kills, cuts, reloads, moments, loading, ranges, rows, loads, changes, repeated, oldTerms, refused, lost, commits int
+	schedules, kills, cuts, reloads, moments, loading, ranges, rows, loads, changes, repeated, oldTerms, refused, lost, packed, commits int
 }
 
 func (f *figures) add(o figures) {
@@ -146,13 +146,14 @@ func (f *figures) add(o figures) {
 	f.oldTerms += o.oldTerms
 	f.refused += o.refused
 	f.lost += o.lost
+	f.packed += o.packed
 	f.commits += o.commits
 }
 
 func (f figures) String() string {
 	return fmt.Sprintf("%d schedules, %d commits, %d kills, %d times all connections cut, %d tables loaded again; stream: %d load records and %d changes kept, "+
-		"%d repeated and %d of old terms dropped, %d entries refused, %d stored without an answer; %d checkpoints checked (%d in the middle of a table's load, %d of these with ranges), %d rows compared",
-		f.schedules, f.commits, f.kills, f.cuts, f.reloads, f.loads, f.changes, f.repeated, f.oldTerms, f.refused, f.lost, f.moments, f.loading, f.ranges, f.rows)
+		"%d repeated and %d of old terms dropped, %d entries refused, %d stored without an answer, %d in aggregates; %d checkpoints checked (%d in the middle of a table's load, %d of these with ranges), %d rows compared",
+		f.schedules, f.commits, f.kills, f.cuts, f.reloads, f.loads, f.changes, f.repeated, f.oldTerms, f.refused, f.lost, f.packed, f.moments, f.loading, f.ranges, f.rows)
 }
 
 // checker replays a stream up to each checkpoint and holds it against the truth.

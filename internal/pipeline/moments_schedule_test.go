@@ -50,20 +50,22 @@ const (
 
 // schedule is one random run: tables, rows, writers, and a Replicate that is killed and started again.
 type schedule struct {
-	t       *testing.T
-	db      *testservers.MySQLServer
-	r       *rand.Rand
-	flaw    flaw
-	schema  string
-	tables  []*randomTable
-	gap     time.Duration // that a commit stays invisible after it was sent to replicas (MySQL)
-	reloads bool          // tables are loaded again now and then
-	cuts    bool          // all connections to the source are cut now and then
-	trouble float64       // how often a request to the stream fails somehow
-	from    mysql.Position
-	stream  *stream
-	store   checkpoint.Store
-	proxy   *mysqlProxy
+	t         *testing.T
+	db        *testservers.MySQLServer
+	r         *rand.Rand
+	flaw      flaw
+	schema    string
+	tables    []*randomTable
+	gap       time.Duration // that a commit stays invisible after it was sent to replicas (MySQL)
+	reloads   bool          // tables are loaded again now and then
+	cuts      bool          // all connections to the source are cut now and then
+	trouble   float64       // how often a request to the stream fails somehow
+	seed      uint64
+	aggregate bool // records of a key that wait for each other leave as one
+	from      mysql.Position
+	stream    *stream
+	store     checkpoint.Store
+	proxy     *mysqlProxy
 
 	versions atomic.Uint64
 	reloaded atomic.Int64
@@ -103,10 +105,11 @@ func newSchedule(t *testing.T, db *testservers.MySQLServer, seed uint64, f flaw)
 	r := rand.New(rand.NewPCG(seed, 11))
 	store, err := checkpoint.OpenFile(t.TempDir())
 	must(t, err)
-	s := &schedule{t: t, db: db, r: r, flaw: f, schema: db.Database(t), store: store, saved: make(chan struct{}, 1), stream: newStream(r)}
+	s := &schedule{t: t, seed: seed, db: db, r: r, flaw: f, schema: db.Database(t), store: store, saved: make(chan struct{}, 1), stream: newStream(r)}
 	s.gap = []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 15 * time.Millisecond}[r.IntN(4)]
 	s.trouble = []float64{0, 0.02, 0.1}[r.IntN(3)]
 	s.cuts, s.reloads = r.IntN(2) == 0, f == none && r.IntN(2) == 0
+	s.aggregate = seed%2 == 0
 	s.tables = randomTables(r, db.Program.Flavor)
 	s.proxy = newMySQLProxy(t, db.Addr(), r)
 	s.proxy.delay = []time.Duration{0, 2 * time.Millisecond, 8 * time.Millisecond}[r.IntN(3)]
@@ -221,9 +224,12 @@ func (s *schedule) config(l *life) pipeline.ReplicateConfig {
 	cfg := pipeline.ReplicateConfig{
 		Task: "moments", Migration: pipeline.FullLoadAndCDC, ServerID: 880001, Rules: rules, Deduplicate: true,
 		Source:  source.Config{Host: dbserver.Host, Port: s.proxy.port(), User: dbserver.User, TLS: source.TLSDisabled},
-		Records: record.DefaultOptions("moments"), Stream: kinesisout.Config{API: l, StreamName: "moments", MaxBytes: 1 << (14 + s.r.IntN(10))},
+		Records: record.DefaultOptions("moments"), Stream: kinesisout.Config{API: l, StreamName: "moments", MaxBytes: 1 << (14 + s.r.IntN(10)), Aggregate: s.aggregate},
 		Store: lifeStore{s.store, l}, SaveEvery: time.Duration(4+s.r.IntN(20)) * time.Millisecond, Grace: time.Minute,
 		Parallel: 1 + s.r.IntN(4), ChunkBytes: 1 << (4 + s.r.IntN(10)), Log: quiet, Registerer: prometheus.NewRegistry(),
+	}
+	if s.aggregate && s.seed%4 == 0 {
+		cfg.Records.PartitionKeyType = record.KeySchemaTable // a run of records is a whole table's
 	}
 	for _, t := range s.tables {
 		if t.keyless() { // without the old row an update could not be replayed
@@ -385,6 +391,7 @@ func (s *schedule) check() (figures, []string) {
 	f := c.figures
 	f.schedules, f.kills, f.cuts, f.commits = 1, s.figures.kills, s.figures.cuts, int(s.commits.Load())
 	f.refused, f.lost, f.reloads = s.stream.refused, s.stream.lost, int(s.reloaded.Load())
+	f.packed = s.stream.packed
 	return f, c.faults
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 )
 
 var errKilled = errors.New("this process is dead")
@@ -34,6 +35,7 @@ type stream struct {
 	lateFor int // requests until late is called
 	refused int
 	lost    int
+	packed  int // records that came in aggregates
 }
 
 // stored is a record in a shard. acked is 0 for one whose answer never arrived.
@@ -77,13 +79,19 @@ func (s *stream) put(in []types.PutRecordsRequestEntry, wanted func(int) bool, a
 			continue
 		}
 		shard := s.shardOf(&in[i])
-		rec := stored{shard: shard, data: string(in[i].Data)}
-		if answered {
-			rec.acked = s.clock
-		} else {
-			s.lost++
+		parts := kinesisin.Deaggregate(in[i].Data)
+		if len(parts) > 1 {
+			s.packed += len(parts)
 		}
-		s.log = append(s.log, rec)
+		for _, part := range parts {
+			rec := stored{shard: shard, data: string(part)}
+			if answered {
+				rec.acked = s.clock
+			} else {
+				s.lost++
+			}
+			s.log = append(s.log, rec)
+		}
 		out.Records = append(out.Records, types.PutRecordsResultEntry{
 			ShardId: aws.String(shardID(shard)), SequenceNumber: aws.String(strconv.Itoa(len(s.log))),
 		})
