@@ -23,9 +23,9 @@ const (
 	raiseBy   = 20                     // a limit rises by a twentieth of a shard's rate in a second
 	forgetIn  = time.Minute            // without throttling, a learned limit says nothing any more
 
-	// leastRate, of a shard's rate, is what a limit does not fall below: throttling of so little has another cause (other
+	// leastRate, of a shard's rate, is what a limit does not fall below: throttling of less has another cause (other
 	// writers, the key service), which pauses between attempts are for.
-	leastRate = 0.1
+	leastRate = 0.5
 )
 
 // pace keeps a lane below its shard's throttling. Where the limits are known (a provisioned stream at AWS) they hold
@@ -125,8 +125,12 @@ func (p *pace) throttled(now time.Time) {
 	if !p.cut.IsZero() && now.Sub(p.cut) < cutEvery {
 		return
 	}
+	least, recent := shardRates.times(leastRate), p.recent.rates(now)
+	if recent.bytes < least.bytes && recent.records < least.records {
+		return
+	}
 	p.cut = now
-	p.limit(now, p.recent.rates(now).min(p.limitOrNone()).times(cutFactor).max(shardRates.times(leastRate)))
+	p.limit(now, recent.min(p.limitOrNone()).times(cutFactor).max(least))
 	drain(p.bytes, now)
 	drain(p.records, now)
 }

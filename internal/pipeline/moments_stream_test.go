@@ -63,7 +63,8 @@ func (s *stream) shardOf(e *types.PutRecordsRequestEntry) uint64 {
 	return high >> 32 >> (32 - s.bits)
 }
 
-// put stores the wanted entries. The answer tells of the others that they were throttled.
+// put stores the wanted entries. The answer tells of the others that they failed: throttling would slow
+// the writer down.
 func (s *stream) put(in []types.PutRecordsRequestEntry, wanted func(int) bool, answered bool) *kinesis.PutRecordsOutput {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +75,7 @@ func (s *stream) put(in []types.PutRecordsRequestEntry, wanted func(int) bool, a
 			s.refused++
 			*out.FailedRecordCount++
 			out.Records = append(out.Records, types.PutRecordsResultEntry{
-				ErrorCode: aws.String("ProvisionedThroughputExceededException"), ErrorMessage: aws.String("made up"),
+				ErrorCode: aws.String("InternalFailure"), ErrorMessage: aws.String("made up"),
 			})
 			continue
 		}
