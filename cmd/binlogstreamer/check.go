@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -65,6 +66,7 @@ func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop fun
 	c.Store = &check.Store{
 		Store: store, Where: cfg.Checkpoint.Store.String(), Names: lockNames(cfg.Halves),
 		Table: table, Bucket: cfg.Checkpoint.Store.Bucket, Prefix: cfg.Checkpoint.Store.Prefix,
+		Timeout: time.Minute + time.Duration(len(lockNames(cfg.Halves)))*cfg.Checkpoint.FailoverTime,
 	}
 	if s, ok := store.(interface{ Probe(context.Context) error }); ok {
 		c.Store.Probe = s.Probe

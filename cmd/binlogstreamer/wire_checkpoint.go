@@ -53,7 +53,7 @@ func makeStore(ctx context.Context, cfg *config.Pipeline) (store checkpoint.Stor
 	if k.Store.Bucket != "" {
 		return checkpoint.NewS3(checkpoint.S3Config{
 			API:    s3.NewFromConfig(awsConfig, s3sink.ClientOptions(k.Endpoint, k.UsePathStyle)),
-			Bucket: k.Store.Bucket, Prefix: k.Store.Prefix, Compatible: k.Endpoint != "",
+			Bucket: k.Store.Bucket, Prefix: k.Store.Prefix, Compatible: k.Endpoint != "", Failover: k.FailoverTime,
 		}), nil, nil
 	}
 	api := dynamodb.NewFromConfig(awsConfig, func(o *dynamodb.Options) {
@@ -62,5 +62,5 @@ func makeStore(ctx context.Context, cfg *config.Pipeline) (store checkpoint.Stor
 		}
 	})
 	table = &dynamo.Table{API: api, Name: k.Store.Table, Region: awsConfig.Region}
-	return checkpoint.NewDynamoDB(table, 0), table, nil
+	return checkpoint.NewDynamoDB(table, k.FailoverTime), table, nil
 }

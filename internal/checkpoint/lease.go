@@ -21,6 +21,7 @@ type tenure struct {
 	holder
 
 	Counter  uint64 `json:"counter"`            // counts up with every renewal, takeover and release
+	Failover int64  `json:"failover_ms"`        // how long the holder may be silent, in milliseconds
 	Released bool   `json:"released,omitempty"` // nobody holds the lock
 }
 
@@ -36,7 +37,7 @@ func (r *remote) Lock(ctx context.Context, name string) (Lock, error) {
 	}
 	sent := time.Now()
 	l := &lease{store: r, place: p, sent: sent, lost: make(chan struct{}), done: make(chan struct{})}
-	l.tenure = tenure{holder: self(), Counter: t.Counter + 1}
+	l.tenure = tenure{holder: self(), Counter: t.Counter + 1, Failover: r.failover.Milliseconds()}
 	if l.rev, err = l.save(ctx, rev); err != nil {
 		if errors.Is(err, ErrConflict) { // somebody else was faster
 			err = &LockedError{Name: name}
@@ -63,7 +64,8 @@ func (t *tenure) locked(name string) *LockedError {
 }
 
 // vacant returns the lock's document when nobody holds the lock: at once if it was released, and else when it has not
-// changed for the failover time. If it changes, its holder lives, which is a *LockedError.
+// changed for the failover time, the holder's or ours, whichever is longer: they differ while a configuration is being
+// changed on one host after the other. If it changes, its holder lives, which is a *LockedError.
 func (r *remote) vacant(ctx context.Context, p place) (tenure, Revision, error) {
 	t, rev, err := r.tenure(ctx, p)
 	if err != nil || t.Released {
@@ -71,7 +73,8 @@ func (r *remote) vacant(ctx context.Context, p place) (tenure, Revision, error) 
 	}
 	tick := time.NewTicker(r.failover / 10)
 	defer tick.Stop()
-	for since := time.Now(); time.Since(since) < r.failover; {
+	failover := max(r.failover, time.Duration(t.Failover)*time.Millisecond)
+	for since := time.Now(); time.Since(since) < failover; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

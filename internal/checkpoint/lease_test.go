@@ -124,6 +124,25 @@ func TestNoTakeoverWhileTheHolderLives(t *testing.T) {
 	})
 }
 
+// The setting is changed on one host after the other: the one with the shorter time does not take what it could not know
+// to be renewed less often than it expects.
+func TestTwoFailoverTimes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		l := w.lock(w.process()) // renewed every 3.3 s
+		hasty := checkpoint.NewMemoryRemote(w.service, leaseTime/5)
+		for range 10 {
+			_, err := hasty.Lock(t.Context(), "task")
+			if _, locked := errors.AsType[*checkpoint.LockedError](err); !locked {
+				t.Fatalf("Lock = %v, want a LockedError", err)
+			}
+		}
+		if isLost(l) {
+			t.Error("the holder lost a lock that it renewed all the time")
+		}
+		w.release(l)
+	})
+}
+
 // A holder whose process was killed makes no request any more. The next one has the lock within the failover time.
 func TestTakeoverAfterTheHoldersDeath(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

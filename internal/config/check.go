@@ -97,6 +97,14 @@ func (c *checker) service() {
 	}
 }
 
+// What a failover time may be. The shortest one leaves 667 ms between renewals: room for a request, a second one after
+// a refused or lost one, and a pause of process or network. With less, processes that live would take each other's place,
+// and every time a half begins anew. With more than the longest one an operator is faster.
+const (
+	shortestFailover = 2 * time.Second
+	longestFailover  = 10 * time.Minute
+)
+
 // checkpoint checks where checkpoints are kept, and that nothing is said of another kind of store.
 func (c *checker) checkpoint() {
 	k := &c.Checkpoint
@@ -108,11 +116,17 @@ func (c *checker) checkpoint() {
 		for _, key := range []struct {
 			path string
 			set  bool
-		}{{"checkpoint.region", k.Region != ""}, {"checkpoint.endpoint", k.Endpoint != ""}} {
+		}{
+			{"checkpoint.region", k.Region != ""}, {"checkpoint.endpoint", k.Endpoint != ""},
+			{"checkpoint.failover_time", c.has("checkpoint.failover_time")},
+		} {
 			if key.set {
 				c.fault(key.path, "has no effect with a file:// store", "remove it, or keep checkpoints in dynamodb://table or s3://bucket/prefix")
 			}
 		}
+	}
+	if k.FailoverTime < shortestFailover || k.FailoverTime > longestFailover {
+		c.fault("checkpoint.failover_time", "is not from 2s to 10m", "write 10s; a shorter time takes a process that is only slow for one that is gone")
 	}
 	if k.UsePathStyle && k.Store.Bucket == "" {
 		c.fault("checkpoint.use_path_style", "has no effect without an s3:// store", "remove it")

@@ -79,6 +79,7 @@ func TestExampleShowsEveryDefault(t *testing.T) {
 		"memory_limit":    full.MemoryLimit == least.MemoryLimit,
 		"shutdown_grace":  full.ShutdownGrace == least.ShutdownGrace,
 		"listen":          full.HTTP.Listen == least.HTTP.Listen,
+		"failover_time":   full.Checkpoint.FailoverTime == least.Checkpoint.FailoverTime,
 	} {
 		if !same {
 			t.Errorf("%s: the example differs from the default", what)
@@ -222,6 +223,9 @@ func TestFaults(t *testing.T) {
 		{"region of a folder", "checkpoint: {region: eu-west-1}", "checkpoint.region", "no effect with a file:// store"},
 		{"endpoint of a folder", "checkpoint: {endpoint: \"http://127.0.0.1:4570\"}", "checkpoint.endpoint", "no effect with a file:// store"},
 		{"endpoint of a table", "checkpoint: {store: \"dynamodb://table\", endpoint: \"127.0.0.1:4570\"}", "checkpoint.endpoint", "http://host:port"},
+		{"short failover time", "checkpoint: {store: \"dynamodb://table\", failover_time: 1s}", "checkpoint.failover_time", "2s to 10m"},
+		{"long failover time", "checkpoint: {store: \"s3://bucket\", failover_time: 1h}", "checkpoint.failover_time", "2s to 10m"},
+		{"failover time of a folder", "checkpoint: {failover_time: 5s}", "checkpoint.failover_time", "no effect with a file:// store"},
 		{"path style of a table", "checkpoint: {store: \"dynamodb://table\", use_path_style: true}", "checkpoint.use_path_style", "without an s3:// store"},
 		{"embedded beside a table", "{stream: {endpoint: embedded}, checkpoint: {store: \"dynamodb://table\"}}", "stream.embedded_directory", "name a folder"},
 		{"relative store", "checkpoint: {store: \"file://state\"}", "checkpoint.store", "three slashes"},

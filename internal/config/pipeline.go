@@ -160,6 +160,9 @@ type Checkpoint struct {
 	Region       string `yaml:"region"` // of dynamodb:// and s3://; the stream's if it is empty
 	Endpoint     string `yaml:"endpoint"`
 	UsePathStyle bool   `yaml:"use_path_style"`
+
+	// FailoverTime is how long a process may be silent before another one takes its place.
+	FailoverTime time.Duration `yaml:"failover_time"`
 }
 
 // HTTP is the console: metrics, health, profiles.
@@ -212,8 +215,10 @@ func defaults() *Pipeline {
 			StorageClass:  "STANDARD",
 			StartFrom:     StartFrom{Kind: TrimHorizon},
 		},
-		HTTP: HTTP{Listen: "127.0.0.1:9187"},
-		Log:  Log{Level: "info", Format: "json"},
+		// The KCL's. Three renewals fit, so that two may fail, and retries of the SDK are over before that.
+		Checkpoint: Checkpoint{FailoverTime: 10 * time.Second},
+		HTTP:       HTTP{Listen: "127.0.0.1:9187"},
+		Log:        Log{Level: "info", Format: "json"},
 		// A quarter of the smallest Fargate task (1 GiB): the Go heap's soft ceiling. Replicate may queue an eighth of
 		// it (32 MiB), deliver may hold a quarter (64 MiB), and the embedded stream another quarter.
 		MemoryLimit: 256 * MiB,

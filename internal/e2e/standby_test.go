@@ -22,14 +22,14 @@ func TestStandby(t *testing.T) {
 	for name, share := range map[string]func(*testing.T, *pipelineUnderTest){
 		"dynamodb": func(t *testing.T, p *pipelineUnderTest) {
 			server := testservers.Dynalite(t)
-			p.checkpoints = fmt.Sprintf("{store: \"dynamodb://state\", region: us-east-1, endpoint: %q}", server.Endpoint)
+			p.checkpoints = fmt.Sprintf("{store: \"dynamodb://state\", region: us-east-1, endpoint: %q, failover_time: 3s}", server.Endpoint)
 			table := &dynamo.Table{API: server.DynamoDB(), Name: "state"}
 			p.openStore = func() (checkpoint.Store, error) { return checkpoint.NewDynamoDB(table, 0), nil }
 		},
 		"s3": func(t *testing.T, p *pipelineUnderTest) {
 			server := testservers.VersityGW(t)
 			server.CreateBucket(t, "state")
-			p.checkpoints = fmt.Sprintf("{store: \"s3://state/of/tickets\", region: us-east-1, endpoint: %q, use_path_style: true}", server.Endpoint)
+			p.checkpoints = fmt.Sprintf("{store: \"s3://state/of/tickets\", region: us-east-1, endpoint: %q, use_path_style: true, failover_time: 3s}", server.Endpoint)
 			p.openStore = func() (checkpoint.Store, error) {
 				return checkpoint.NewS3(checkpoint.S3Config{API: server.S3(), Bucket: "state", Prefix: "of/tickets", Compatible: true}), nil
 			}
