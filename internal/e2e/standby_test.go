@@ -124,15 +124,21 @@ func (d *daemon) awaitLog(text string, times int) {
 
 var listening = regexp.MustCompile(`serving metrics and health.* address=(\S+)`)
 
-// get asks a daemon's console.
-func (d *daemon) get(path string) (status int) {
+// address is where a daemon's console listens.
+func (d *daemon) address() string {
 	d.t.Helper()
 	log, _ := os.ReadFile(d.log)
 	found := listening.FindAllStringSubmatch(string(log), -1)
 	if found == nil {
 		d.t.Fatal("the daemon does not say where it listens")
 	}
-	answer, err := http.Get("http://" + found[len(found)-1][1] + path)
+	return found[len(found)-1][1]
+}
+
+// get asks a daemon's console.
+func (d *daemon) get(path string) (status int) {
+	d.t.Helper()
+	answer, err := http.Get("http://" + d.address() + path)
 	if err != nil {
 		d.t.Fatal(err)
 	}
