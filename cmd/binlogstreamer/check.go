@@ -83,6 +83,9 @@ func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop fun
 			return c, stop, err
 		}
 	}
+	if c.Oversized, err = checkOversized(ctx, cfg); err != nil {
+		return c, stop, err
+	}
 	c.Stream, stop, err = checkStream(ctx, cfg)
 	return c, stop, err
 }
@@ -160,4 +163,29 @@ func checkDestination(ctx context.Context, cfg *config.Pipeline) (*check.Destina
 		return nil, err
 	}
 	return &check.Destination{Prober: d, Bucket: cfg.Delivery.Destination.Bucket, Key: ".binlogstreamer/probe/" + cfg.Name}, nil
+}
+
+// checkOversized looks at where oversized records go, if they go anywhere.
+func checkOversized(ctx context.Context, cfg *config.Pipeline) (*check.Oversized, error) {
+	if cfg.Stream.OversizedRecords != config.Oversized(pipeline.OversizedSpill) {
+		return nil, nil
+	}
+	place := cfg.Stream.OversizedDestination
+	c := &check.Oversized{
+		Location: place.String(), Bucket: place.Bucket, Prefix: place.Prefix, Key: cfg.Name + "/.binlogstreamer-probe",
+	}
+	if cfg.Halves&config.Replicate != 0 {
+		o, err := makeOversized(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		c.Destination = o.Destination
+	}
+	if cfg.Halves&config.Deliver != 0 {
+		var err error
+		if c.Bodies, err = makeBodies(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }

@@ -1,5 +1,5 @@
 // Package check looks at everything a pipeline needs before it runs: the source's settings and privileges, the
-// selected tables, the stream, the destination, the checkpoints. It promises one line an item, which says what was
+// selected tables, the stream, the destination, the place for oversized records, the checkpoints. It promises one line an item, which says what was
 // found and, where something is wrong, the statement or policy that cures it; and that looking changes nothing.
 package check
 
@@ -44,6 +44,7 @@ type Config struct {
 	Source      *Source
 	Stream      *Stream
 	Destination *Destination
+	Oversized   *Oversized
 	Store       *Store
 }
 
@@ -52,7 +53,7 @@ func Run(ctx context.Context, c Config, report func(Result)) (faults int) {
 	r := &reporter{print: report}
 	for _, part := range []interface {
 		check(context.Context, *reporter)
-	}{c.Store, c.Source, c.Stream, c.Destination} {
+	}{c.Store, c.Source, c.Stream, c.Destination, c.Oversized} {
 		part.check(ctx, r)
 	}
 	return r.faults
