@@ -72,6 +72,13 @@ func (r *Rows) split(into [][]byte, present []byte) ([][]byte, error) {
 	return into, r.Fault(err)
 }
 
+// forget lets go of the event's memory: the next event may be as large, and both do not fit.
+func (r *Rows) forget() {
+	clear(r.before[:cap(r.before)])
+	clear(r.after[:cap(r.after)])
+	r.Before, r.After, r.image, r.present = nil, nil, nil, [2][]byte{}
+}
+
 // Fault is the error of a table whose current row cannot be used because of err.
 func (r *Rows) Fault(err error) *TableError {
 	hint := "find out what damaged the row or made the program misread it"

@@ -224,9 +224,13 @@ func (s *stream) handOver(ctx context.Context, tab *table, rows *Rows) error {
 		s.tx.begun = true
 	}
 	s.r.metrics.rows.Inc()
+	large := len(rows.image) > scratchKeep
 	err := s.h.Rows(ctx, rows)
 	if err == nil {
 		err = rows.Err()
+	}
+	if large {
+		rows.forget()
 	}
 	if e, ok := errors.AsType[*TableError](err); ok {
 		return s.tableFailed(ctx, tab, e)

@@ -301,26 +301,27 @@ func TestOversizedPolicies(t *testing.T) {
 	}
 }
 
-// TestSpillMemory moves records of 60 MB, about as large as they may be with the default memory limit.
+// TestSpillMemory moves records of 66 MB, which is as large as they may be with the default memory limit: a load, and
+// updates, whose event has the row twice.
 func TestSpillMemory(t *testing.T) {
 	sc := scenario{database: "mysql", stream: "embedded", destination: "s3", dedupe: true, plain: true}
 	db := testservers.MySQL(t, testservers.Flags("--max-allowed-packet=1G", "--innodb-redo-log-capacity=1G"))
-	db.MustExec(t, "CREATE DATABASE "+schemaName, letterTable+" ENGINE=BLACKHOLE")
+	db.MustExec(t, "CREATE DATABASE "+schemaName, letterTable, "INSERT INTO shop.letter VALUES (1, 1, REPEAT('1', 66000000))")
 	p := newPipeline(t, sc, db)
 	p.config = oversizedConfig(t, p, sc, db, p.dir, "oversized_records: spill")
 	replicate, deliver := newDaemon(t, "replicate", "replicate", "-c", p.config), newDaemon(t, "deliver", "deliver", "-c", p.config)
 	replicate.build, deliver.build = p.build, p.build
 	replicate.start()
 	p.awaitReplicated(t, db, replicate)
-	const records = 6
-	for i := range records {
-		db.MustExec(t, fmt.Sprintf("INSERT INTO shop.letter VALUES (%d, 1, REPEAT('%d', 60000000))", i, i))
+	const updates = 2
+	for i := range updates {
+		db.MustExec(t, fmt.Sprintf("UPDATE shop.letter SET version = %d, body = REPEAT('%d', 66000000)", i+2, i+2))
 	}
 	p.awaitReplicated(t, db, replicate)
 	deliver.start()
 	await(t, 3*time.Minute, "the records in the objects", func() error {
 		deliver.alive()
-		return atLeast(records, large(p.storedLines(t)))
+		return atLeast(1+updates, large(p.storedLines(t)))
 	})
 	for _, d := range []*daemon{replicate, deliver} {
 		if peak := peakMemory(t, d.cmd.Process.Pid); peak > memoryLimit {

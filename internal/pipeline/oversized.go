@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"runtime"
 	"strings"
 	"time"
 
@@ -99,10 +100,18 @@ func (e *emitter) build(ctx context.Context, plan *record.Plan, t *schema.Table,
 
 // reserve makes room for a record at once, and not by doubling.
 func (e *emitter) reserve(size int) {
-	if size > cap(e.buf) {
-		e.buf = make([]byte, 0, size)
+	if size <= cap(e.buf) {
+		return
 	}
+	e.buf = nil
+	if size >= collectFrom {
+		runtime.GC() // what was given up for it goes first
+	}
+	e.buf = make([]byte, 0, size)
 }
+
+// collectFrom is an allocation that can take the heap past the collector's limit in one step.
+const collectFrom = 32 << 20
 
 // tooLarge is the end of a record that the stream does not take. It names table and key.
 func (e *emitter) tooLarge(t *schema.Table, err error) error {
