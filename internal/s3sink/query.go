@@ -2,6 +2,7 @@ package s3sink
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (q *query) run(data []byte) (map[string]any, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("the record is not one JSON document")
 	}
-	results := q.code.Run(in)
+	results := q.code.RunWithContext(&steps{Context: context.Background(), left: maxSteps}, in)
 	first, ok := results.Next()
 	if !ok {
 		return nil, errors.New("the query makes nothing of the record")
@@ -102,7 +103,10 @@ func (q *query) run(data []byte) (map[string]any, error) {
 	if err, failed := first.(error); failed {
 		return nil, fmt.Errorf("the query fails: %w", err)
 	}
-	if _, more := results.Next(); more {
+	if second, more := results.Next(); more {
+		if err, failed := second.(error); failed {
+			return nil, fmt.Errorf("the query fails: %w", err)
+		}
 		return nil, errors.New("the query makes more than one object of the record")
 	}
 	object, ok := first.(map[string]any)
@@ -111,6 +115,34 @@ func (q *query) run(data []byte) (map[string]any, error) {
 	}
 	return object, nil
 }
+
+// maxSteps is how many instructions a query may take for one record. A plain object takes some 20, and one that looks at
+// each of a thousand columns some 20,000.
+const maxSteps = 1_000_000
+
+// steps ends a query that has no end. gojq asks its context before every instruction whether it is done. Were it done
+// after a time, a record could have a partition on one machine and none on another, and be stored twice or not at all.
+type steps struct {
+	context.Context
+
+	left int
+}
+
+// Done counts an instruction.
+func (s *steps) Done() <-chan struct{} {
+	if s.left--; s.left < 0 {
+		return stopped
+	}
+	return nil
+}
+
+// Err is why the query was ended.
+func (s *steps) Err() error { return errNoEnd }
+
+var (
+	errNoEnd = fmt.Errorf("it is not at its end after %d steps", maxSteps)
+	stopped  = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+)
 
 // text is the text of a partition key's value.
 func text(v any) (string, error) {
