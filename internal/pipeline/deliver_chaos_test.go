@@ -113,13 +113,14 @@ func (b *unsettled) Put(ctx context.Context, o *s3sink.Object) error {
 }
 
 func (b *unsettled) Head(ctx context.Context, key string) (s3sink.Meta, error) {
-	m, err := b.memBucket.Head(ctx, key)
+	_, err := b.memBucket.Head(ctx, key)
 	b.own.Lock()
 	defer b.own.Unlock()
-	if own, ok := b.mine[key]; ok && err == nil {
-		return own, nil
+	own, ok := b.mine[key]
+	if err == nil && !ok {
+		err = s3sink.ErrNotFound // it asks before it has tried to store its own
 	}
-	return m, err
+	return own, err
 }
 
 func (c *chaos) run() {

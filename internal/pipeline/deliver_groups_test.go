@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,12 +14,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -316,4 +319,209 @@ func (b *memBucket) plain(t *testing.T, o *s3sink.Object) []byte {
 		t.Fatal(err)
 	}
 	return plain
+}
+
+// counted is a destination that counts its calls, and refuses them all while it is away.
+type counted struct {
+	s3sink.Destination
+	puts, heads atomic.Int64
+	away        atomic.Bool
+}
+
+func (c *counted) Put(ctx context.Context, o *s3sink.Object) error {
+	c.puts.Add(1)
+	if c.away.Load() {
+		return errFlaky
+	}
+	return c.Destination.Put(ctx, o)
+}
+
+func (c *counted) Head(ctx context.Context, key string) (s3sink.Meta, error) {
+	c.heads.Add(1)
+	if c.away.Load() {
+		return s3sink.Meta{}, errFlaky
+	}
+	return c.Destination.Head(ctx, key)
+}
+
+// A worker that lost its checkpoint goes along the chain of objects that are there. It asks for them and sends none again;
+// where one of a run is missing, it makes that one.
+func TestDeliverAsksBeforeItSendsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		const runs = 20
+		for range runs {
+			w.putGroups(0, "a", "b", "", "a")
+		}
+		small := func(c *DeliverConfig) { byGroup(c); c.Size = 60 }
+		w.drain(small)
+		before, lines := w.bucket.runs(), w.bucket.lines(t)[shard0]
+		if len(before) != runs {
+			t.Fatalf("%d runs are stored, want %d:\n%s", len(before), runs, strings.Join(before, "\n"))
+		}
+		objects := w.bucket.count()
+		w.store.forget("deliver/")
+		for _, o := range w.bucket.objects {
+			if o.Meta.Part == 2 {
+				delete(w.bucket.objects, o.Key) // as if its writer had died before it
+				break
+			}
+		}
+		w.putGroups(0, "z")
+		c := &counted{Destination: w.bucket}
+		w.drain(small, func(cfg *DeliverConfig) { cfg.Destination = c })
+		if puts, heads := c.puts.Load(), c.heads.Load(); puts != 2 || heads < int64(objects) {
+			t.Errorf("%d objects were sent and %d asked for, want 2, the missing and the new one, and at least the %d of the chain", puts, heads, objects)
+		}
+		if got := w.bucket.lines(t)[shard0]; len(got) != len(lines)+1 {
+			t.Errorf("%d records are stored, want %d", len(got), len(lines)+1)
+		}
+		// At the end of the chain nobody is asked any more.
+		c.puts.Store(0)
+		c.heads.Store(0)
+		for range runs {
+			w.putGroups(0, "a", "b", "", "a")
+		}
+		w.drain(small, func(cfg *DeliverConfig) { cfg.Destination = c })
+		if puts, heads := c.puts.Load(), c.heads.Load(); puts != 3*runs || heads != 1 {
+			t.Errorf("for %d new runs of 3 objects %d objects were sent and %d asked for, want one question", runs, puts, heads)
+		}
+	})
+}
+
+// While the destination is away, workers with many open partitions stop reading at the ceiling of memory, and do not spin.
+func TestDeliverOutageWithPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		c := &counted{Destination: w.bucket}
+		const limit, records = 1 << 20, 2000
+		d, stop := w.start(byGroup, func(cfg *DeliverConfig) { cfg.Destination, cfg.MaxBytes, cfg.Size = c, limit, 200_000 })
+		time.Sleep(time.Second)
+		c.away.Store(true)
+		for i := range records {
+			for _, s := range w.stream.Open() {
+				w.stream.Put(s, fmt.Appendf(nil, `{"g":"%d","pad":"%01000d"}`+"\n", i%50, i))
+			}
+		}
+		time.Sleep(10 * time.Minute) // until nothing more fits
+		c.puts.Store(0)
+		c.heads.Store(0)
+		reads, iterators := w.stream.Calls("GetRecords"), w.stream.Calls("GetShardIterator")
+		const hours = 3
+		for range hours * 60 {
+			time.Sleep(time.Minute)
+			if m := d.Status().Memory; m > limit*3/2 {
+				t.Fatalf("%d bytes are held, the limit is %d", m, limit)
+			}
+		}
+		if n := w.stream.Calls("GetRecords") - reads + w.stream.Calls("GetShardIterator") - iterators; n != 0 {
+			t.Errorf("the stream was read %d times while there was no room", n)
+		}
+		// One object a shard is tried, with pauses of up to 20 s.
+		if puts, heads := c.puts.Load(), c.heads.Load(); puts+heads > 3*hours*3600/5 || puts+heads < 3*hours*3600/40 {
+			t.Errorf("%d attempts to store and %d to look in %d hours", puts, heads, hours)
+		}
+		c.away.Store(false)
+		time.Sleep(10 * time.Minute)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		for s, lines := range w.bucket.lines(t) {
+			slices.Sort(lines)
+			if n := len(slices.Compact(lines)); n != records || len(lines) != records {
+				t.Errorf("%s: %d records are stored, %d different ones, want %d", s, len(lines), n, records)
+			}
+		}
+	})
+}
+
+// Records of a run expire while it is being finished: another writer's first object says where it ends, and this process
+// stood still for longer than the stream keeps records. Without accept_loss deliver ends; with it the run's other objects
+// are made of what is left, the log says that records are lost, and what comes behind the run is stored.
+func TestDeliverLosesTheRestOfARun(t *testing.T) {
+	for _, accept := range []bool{false, true} {
+		t.Run(fmt.Sprintf("accept_loss %t", accept), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				pad := func(from int, groups ...string) {
+					for i, g := range groups {
+						w.stream.Put(shard0, fmt.Appendf(nil, `{"g":%q,"n":%d,"pad":"%020000d"}`+"\n", g, from+i, 0))
+					}
+				}
+				pad(0, "a", "b", "a", "c")
+				gate := &gated{Destination: w.bucket, opens: make(chan struct{})}
+				var log bytes.Buffer
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				ended := make(chan error, 1)
+				stands := NewDeliver(w.config(byGroup, func(c *DeliverConfig) {
+					c.Destination, c.Size, c.MaxBytes, c.AcceptLoss = gate, 60_000, 1<<16, accept
+					c.Log = slog.New(slog.NewTextHandler(&log, nil))
+				}))
+				go func() { ended <- stands.Run(ctx) }()
+				time.Sleep(10 * time.Minute) // its first run is read, and waits
+				pad(4, "b", "a", "c", "d")
+				other := &world{t: t, stream: w.stream, store: newMemStore(), bucket: w.bucket}
+				other.dieAfter(1, byGroup)
+				if runs := w.bucket.runs(); len(runs) != 1 || !strings.Contains(runs[0], "1/4") {
+					t.Fatalf("the other writer has stored %v", runs)
+				}
+				time.Sleep(30 * time.Hour)
+				pad(8, "a", "b")
+				close(gate.opens)
+				time.Sleep(time.Hour)
+				if !accept {
+					if _, ok := errors.AsType[*kinesisin.ExpiredError](<-ended); !ok {
+						t.Errorf("it did not end for the records that expired:\n%s", log.String())
+					}
+					if n := w.bucket.count(); n != 1 {
+						t.Errorf("%d objects are stored, want the other writer's alone", n)
+					}
+					return
+				}
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				stored := strings.Join(w.bucket.lines(t)[shard0], "\n")
+				for n, want := range []int{1, 1, 1, 1, 0, 1, 0, 0, 1, 1} { // 4, 6 and 7 are lost; 5 is in the first object
+					if got := strings.Count(stored, fmt.Sprintf(`"n":%d,`, n)); got != want {
+						t.Errorf("record %d is stored %d times, want %d", n, got, want)
+					}
+				}
+				if !strings.Contains(log.String(), "DATALOSS") {
+					t.Errorf("the log does not say that records are lost:\n%s", log.String())
+				}
+			})
+		})
+	}
+}
+
+// gated is a destination in which nothing can be stored before it opens.
+type gated struct {
+	s3sink.Destination
+	opens chan struct{}
+}
+
+func (g *gated) wait(ctx context.Context) error {
+	select {
+	case <-g.opens:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *gated) Put(ctx context.Context, o *s3sink.Object) error {
+	if err := g.wait(ctx); err != nil {
+		return err
+	}
+	return g.Destination.Put(ctx, o)
+}
+
+func (g *gated) Head(ctx context.Context, key string) (s3sink.Meta, error) {
+	if err := g.wait(ctx); err != nil {
+		return s3sink.Meta{}, err
+	}
+	return g.Destination.Head(ctx, key)
 }

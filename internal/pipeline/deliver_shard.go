@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
@@ -52,7 +53,8 @@ type shardWorker struct {
 
 	// Of the storing goroutine while there is one, else of the worker's:
 	state     shardState
-	fixed     bool // the saved state says with which record the shard begins
+	follows   atomic.Bool // the next object may be there already
+	fixed     bool        // the saved state says with which record the shard begins
 	windowRev checkpoint.Revision
 
 	mu     sync.Mutex // covers status

@@ -37,6 +37,7 @@ type uploadResult struct {
 // prepare loads what is known of the shard and decides where to read from.
 func (w *shardWorker) prepare(ctx context.Context) (kinesisin.Request, error) {
 	doc := &w.state.doc
+	w.follows.Store(true)
 	if doc.Version == 0 { // never read before
 		doc.Origin = w.start.origin(w.shard.ID)
 		doc.Layout = w.layouts.current().version
@@ -252,8 +253,22 @@ func (w *shardWorker) storeRun(ctx context.Context, c *closedRun) (last string, 
 	return last, nil, others.Wait()
 }
 
-// storeObject stores one object of a run.
+// storeObject stores one object of a run. A worker that goes on where another one was, or where it was itself before a
+// restart, may go along a chain of objects that are there already: as long as it does, it asks for each before it makes
+// and sends it.
 func (w *shardWorker) storeObject(ctx context.Context, run *s3sink.Run, g *s3sink.Group) (s3sink.Stored, error) {
+	if w.follows.Load() {
+		stored, found, err := w.committer.Find(ctx, g.Key(), run.Identity(w.chain, g))
+		if err != nil || found {
+			if found && stored.Last != run.Last() {
+				w.committer.Adopted(g.Key(), stored.Last, run.Last())
+			}
+			return stored, err
+		}
+		if g.First() {
+			w.follows.Store(false) // the end of the chain
+		}
+	}
 	buf := bodies.Get().(*bytes.Buffer)
 	o, err := w.makeObject(ctx, run, g, buf)
 	if err != nil {
@@ -268,6 +283,9 @@ func (w *shardWorker) storeObject(ctx context.Context, run *s3sink.Run, g *s3sin
 	stored, err := w.committer.Store(ctx, o)
 	if err == nil {
 		w.wrote(o)
+		if stored.Last != o.Meta.Last {
+			w.follows.Store(true) // another writer's
+		}
 	}
 	return stored, err
 }

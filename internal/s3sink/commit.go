@@ -78,12 +78,18 @@ func (c *Committer) Store(ctx context.Context, o *Object) (Stored, error) {
 		c.Metrics.stored(o, time.Since(begin))
 		return stored, nil
 	}
-	c.Metrics.Adopted.Inc()
-	c.Logger.Info("an object of another writer was found and is continued", "key", o.Key, "its_last", stored.Last, "our_last", o.Meta.Last)
+	c.Adopted(o.Key, stored.Last, o.Meta.Last)
 	return stored, nil
 }
 
-// Find looks for the first object of a run under its key and says up to where it stores the shard, or false.
+// Adopted notes that an object was found whose run ends elsewhere than ours.
+func (c *Committer) Adopted(key, itsLast, ourLast string) {
+	c.Metrics.Adopted.Inc()
+	c.Logger.Info("an object of another writer was found and is continued", "key", key, "its_last", itsLast, "our_last", ourLast)
+}
+
+// Find looks for an object of a run under its key and says up to where its run stores the shard, or false. want says
+// whose object it must be; for the first object of a run that is stream, shard and first record.
 func (c *Committer) Find(ctx context.Context, key string, want Meta) (stored Stored, ok bool, err error) {
 	err = c.retry(ctx, func(ctx context.Context) error {
 		found, err := c.Destination.Head(ctx, key)
@@ -95,7 +101,9 @@ func (c *Committer) Find(ctx context.Context, key string, want Meta) (stored Sto
 			return err
 		}
 		stored, ok = Stored{found.Last, found.Parts}, true
-		want.Part = min(found.Part, 1)
+		if want.Part <= 1 {
+			want.Part = min(found.Part, 1)
+		}
 		return found.continues(&want, key)
 	})
 	return stored, ok, err

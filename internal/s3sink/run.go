@@ -306,6 +306,20 @@ func (r *Run) Groups(c Chain) []Group {
 	return groups
 }
 
+// Key is under which key the object is stored.
+func (g *Group) Key() string { return g.key }
+
+// Identity is what the metadata of the object says of whose it is. Where the run ends and how many objects it makes is
+// no part of the first one's: that is what it tells.
+func (r *Run) Identity(c Chain, g *Group) Meta {
+	first, _ := r.First()
+	m := Meta{Stream: c.Stream, StreamCreated: c.Created.Unix(), Shard: c.Shard, First: first}
+	if !g.First() {
+		m.Last, m.Part, m.Parts = r.Last(), g.number, g.of
+	}
+	return m
+}
+
 // Key is the key of the run's first object.
 func (r *Run) Key(c Chain) string { return r.Groups(c)[0].key }
 
