@@ -123,6 +123,9 @@ func (c *checker) storage() {
 	c.tags(d.ObjectTags)
 }
 
+// tagText is what AWS allows in the names and values of tags.
+var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
 // tags checks what S3 allows: ten tags, each of 128 and 256 characters.
 func (c *checker) tags(tags Tags) {
 	const path = "delivery.object_tags"
@@ -133,6 +136,8 @@ func (c *checker) tags(tags Tags) {
 		switch {
 		case name == "" || utf8.RuneCountInString(name) > 128 || utf8.RuneCountInString(value) > 256:
 			c.fault(path+"."+name, "is too long for S3, or has no name", "names have 1 to 128 characters, values at most 256")
+		case !tagText.MatchString(name) || !tagText.MatchString(value):
+			c.fault(path+"."+name, "has a character that AWS does not allow in tags", "write letters, digits, spaces and _.:/=+-@ only")
 		case strings.HasPrefix(strings.ToLower(name), "aws:"):
 			c.fault(path+"."+name, "has a name that AWS keeps for itself", "choose a name without aws:")
 		}

@@ -212,6 +212,7 @@ func TestFaults(t *testing.T) {
 		{"class of a folder", "delivery: {destination: \"file:///x\", storage_class: GLACIER_IR}", "delivery.storage_class", "no effect"},
 		{"class that cannot be read", "delivery: {storage_class: DEEP_ARCHIVE}", "delivery.storage_class", "STANDARD_IA"},
 		{"tag name", "delivery: {destination: \"s3://b\", object_tags: {\"aws:x\": b}}", "delivery.object_tags.aws:x", "without aws:"},
+		{"tag character", "delivery: {destination: \"s3://b\", object_tags: {team: \"a & b\"}}", "delivery.object_tags.team", "_.:/=+-@"},
 		{"tag value", "delivery: {object_tags: {x: [b]}}", "delivery.object_tags.x", "is a list"},
 		{"tags as text", "delivery: {object_tags: \"a=b\"}", "delivery.object_tags", "names and values"},
 		{"dedupe without details", "stream: {include_transaction_details: false}", "stream.include_transaction_details", "deduplicate"},

@@ -46,3 +46,33 @@ func TestRealStore(t *testing.T) {
 		})
 	}
 }
+
+// Tags, metadata and Content-Encoding arrive at a store that is not AWS, with its checksum looked at.
+func TestRealStoreKeepsWhatIsSaid(t *testing.T) {
+	server := testservers.VersityGW(t)
+	server.CreateBucket(t, "objects")
+	client := s3.NewFromConfig(server.Config(), s3sink.ClientOptions(server.Endpoint, true))
+	tags := map[string]string{"team": "tickets + more", "of:kind": "ü/x@y=z"}
+	d := s3sink.NewS3(s3sink.S3Config{API: client, Bucket: "objects", Compatible: true, Tags: tags, StorageClass: "STANDARD"})
+	o := object("a/b")
+	o.ContentEncoding = "hadoop-snappy"
+	if err := d.Put(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := d.Head(t.Context(), "a/b"); err != nil || m != o.Meta {
+		t.Errorf("the metadata is %+v, %v", m, err)
+	}
+	head, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String("objects"), Key: aws.String("a/b")})
+	if err != nil || aws.ToString(head.ContentEncoding) != "hadoop-snappy" || aws.ToString(head.ContentType) != "application/octet-stream" {
+		t.Errorf("%q, %q, %v", aws.ToString(head.ContentEncoding), aws.ToString(head.ContentType), err)
+	}
+	out, err := client.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String("objects"), Key: aws.String("a/b")})
+	if err != nil || len(out.TagSet) != len(tags) {
+		t.Fatalf("tags %v, %v", out, err)
+	}
+	for _, tag := range out.TagSet {
+		if tags[*tag.Key] != *tag.Value {
+			t.Errorf("tag %s is %q", *tag.Key, *tag.Value)
+		}
+	}
+}
