@@ -85,8 +85,15 @@ func (f dateField) check() error {
 		limit = 4
 	case 'd', 'H', 'h', 'k', 'K', 'm', 's':
 		limit = 2
-	case 'D', 'Z', 'X', 'x':
+	case 'D':
 		limit = 3
+	case 'Z', 'X', 'x':
+		limit = 5
+	case 'O':
+		if f.width != 1 && f.width != 4 {
+			return fmt.Errorf("letter O must stand once or four times")
+		}
+		limit = 4
 	case 'a':
 		limit = 1
 	case 'V':
@@ -98,7 +105,7 @@ func (f dateField) check() error {
 		limit = 3
 	}
 	if limit == 0 {
-		return fmt.Errorf("letter %q is not supported: use y M d D H h K k m s S A n N a E Q G V z Z X x, and single quotes around text", f.letter)
+		return fmt.Errorf("letter %q is not supported: use y M d D H h K k m s S A n N a E Q G V z O Z X x, and single quotes around text", f.letter)
 	}
 	if f.width > limit {
 		return fmt.Errorf("letter %q stands %d times, at most %d are allowed", f.letter, f.width, limit)
@@ -152,7 +159,7 @@ func (f dateField) format(t time.Time) string {
 		}
 		return "AD"
 	}
-	if strings.IndexByte("VzZXx", f.letter) >= 0 {
+	if strings.IndexByte("VzOZXx", f.letter) >= 0 {
 		return f.zone(t)
 	}
 	return f.clock(t)
@@ -191,6 +198,14 @@ func (f dateField) clock(t time.Time) string {
 
 func (f dateField) zone(t time.Time) string {
 	switch {
+	case f.letter == 'O', f.letter == 'Z' && f.width == 4:
+		return gmt(t, f.width == 1)
+	case f.letter == 'Z' && f.width == 5:
+		f = dateField{letter: 'X', width: 3}
+	case f.width > 3: // with seconds, which no zone has in this century
+		f.width -= 2
+	}
+	switch {
 	case f.letter == 'V':
 		if t.Location() == time.UTC {
 			return "UTC"
@@ -211,6 +226,20 @@ func (f dateField) zone(t time.Time) string {
 		return t.Format("-07:00")
 	}
 	return t.Format("-0700")
+}
+
+// gmt is the offset behind the letters GMT, in hours alone where that is enough and asked for.
+func gmt(t time.Time, short bool) string {
+	_, seconds := t.Zone()
+	switch {
+	case seconds == 0:
+		return "GMT"
+	case !short:
+		return "GMT" + t.Format("-07:00")
+	case seconds%3600 == 0:
+		return fmt.Sprintf("GMT%+d", seconds/3600)
+	}
+	return fmt.Sprintf("GMT%+d:%02d", seconds/3600, max(seconds, -seconds)%3600/60)
 }
 
 // padded is a number with zeros in front up to width.

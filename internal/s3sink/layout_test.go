@@ -118,7 +118,7 @@ func TestDatePattern(t *testing.T) {
 		"MMM MMMM LLL": "Mar March Mar", "E EEEE": "Thu Thursday", "h hh K k kk a": "12 12 0 24 24 AM",
 		"SSS SSSSSS S SSSSSSSSSSSS": "123 123456 1 123456789000", "n A N": "123456789 428123 428123456789",
 		"Q QQ QQQ QQQQ": "1 01 Q1 1st quarter", "G": "AD", "VV z": "America/New_York EST",
-		"X XX XXX x xxx Z": "-05 -0500 -05:00 -05 -05:00 -0500", "'it''s' yyyy''": "it's 2026'", "yyyy-MM-dd'T'HH:mm": "2026-03-05T00:07",
+		"X XX XXX x xxx Z": "-05 -0500 -05:00 -05 -05:00 -0500", "XXXX XXXXX xx xxxx xxxxx": "-0500 -05:00 -0500 -0500 -05:00", "O OOOO ZZZZ ZZZZZ": "GMT-5 GMT-05:00 GMT-05:00 -05:00", "'it''s' yyyy''": "it's 2026'", "yyyy-MM-dd'T'HH:mm": "2026-03-05T00:07",
 	} {
 		p, err := parseDatePattern(pattern)
 		if err != nil {
@@ -129,7 +129,20 @@ func TestDatePattern(t *testing.T) {
 			t.Errorf("%q = %q, want %q", pattern, got, want)
 		}
 	}
-	for _, bad := range []string{"'open", "[yyyy]", "{", "ww", "MMMMM", "V", "c", "p"} {
+	for name, want := range map[string]string{"UTC": "GMT GMT Z Z +00:00", "Asia/Kolkata": "GMT+5:30 GMT+05:30 +0530 +05:30 +05:30", "America/St_Johns": "GMT-3:30 GMT-03:30 -0330 -03:30 -03:30"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := parseDatePattern("O OOOO XX ZZZZZ xxxxx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.format(at.In(zone)); got != want {
+			t.Errorf("in %s the offset is %q, want %q", name, got, want)
+		}
+	}
+	for _, bad := range []string{"OO", "XXXXXX", "'open", "[yyyy]", "{", "ww", "MMMMM", "V", "c", "p"} {
 		if _, err := parseDatePattern(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
