@@ -19,6 +19,7 @@ type scenario struct {
 	rows        int  // seeded rows of both tables together
 	kills       int  // of each half
 	plain       bool // the program without the race detector
+	zombies     bool // a process that was taken for dead goes on
 }
 
 // TestPipeline runs the whole pipeline on each combination of servers while three writers write, and kills both halves
@@ -93,7 +94,11 @@ func (p *pipelineUnderTest) verify(t *testing.T, addr string, sc scenario) {
 		t.Error("no load records in the stream")
 	}
 	source := sourceRows(t, addr)
-	equalsTables(t, "replay of the stream", source, replay(stream))
+	counts := stream
+	if sc.zombies { // what such a process had under way may come behind its successor's records, under its lower term
+		counts = deduplicated(stream)
+	}
+	equalsTables(t, "replay of the stream", source, replay(counts))
 	equalsTables(t, "replay of the objects", source, replay(objects))
 	if sc.dedupe {
 		sameRecords(t, "objects against the stream without what was sent twice", objects, deduplicated(stream))
