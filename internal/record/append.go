@@ -102,7 +102,7 @@ func (p *Plan) appendMetadata(dst []byte, op Operation, row [][]byte, s *Stamp) 
 	}
 	dst = append(dst, m.toID...)
 	if op == Load {
-		return p.form.appendTerm(dst, s), nil
+		return p.form.appendLoad(dst, s), nil
 	}
 	return p.form.appendChange(dst, s), nil
 }

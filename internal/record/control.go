@@ -54,6 +54,7 @@ type Control struct {
 	NewSchema     string         // RenameTable
 	NewTable      string         // RenameTable
 	Term, Epoch   uint64         // as in Stamp
+	Sequence      uint64         // as in Stamp
 }
 
 // PartitionKey is the control record's partition key: the task, schema and table joined by dots, or the task alone
@@ -90,6 +91,9 @@ func AppendControl(dst []byte, c Control, o Options) []byte {
 	if c.Term != 0 {
 		dst = appendUint(f.appendKey(dst, 2, true, "writer-term"), c.Term)
 		dst = appendUint(f.appendKey(dst, 2, true, "source-epoch"), c.Epoch)
+		if c.Sequence != 0 {
+			dst = appendUint(f.appendKey(dst, 2, true, "writer-sequence"), c.Sequence)
+		}
 	}
 	return f.appendEnd(f.appendClose(dst, 1))
 }

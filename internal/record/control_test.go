@@ -41,7 +41,7 @@ func TestGoldenControl(t *testing.T) {
 		{Operation: ColumnTypeChange, Changes: []ColumnChange{{From: &id, To: &p.Columns[1]}, {}}},
 		{Operation: ChangeColumns, Changes: []ColumnChange{{From: &id, To: &renamed}, {To: &p.Columns[0]}, {From: &p.Columns[3]}}},
 	} {
-		c.Time, c.Term, c.Epoch = builtAt, 1572562000, 1572000000
+		c.Time, c.Term, c.Epoch, c.Sequence = builtAt, 1572562000, 1572000000, 42
 		c.Schema, c.Table = p.Schema, p.Name
 		for _, format := range []Format{JSON, JSONUnformatted} {
 			o := DefaultOptions("TASK")
@@ -55,7 +55,7 @@ func TestGoldenControl(t *testing.T) {
 				t.Fatal(err)
 			}
 			if h.RecordType != "control" || h.Operation != c.Operation.String() || h.Schema != c.Schema || h.Table != c.Table ||
-				h.PartitionKeyType != "task-id" || h.PartitionKeyValue != "TASK" || h.Term != c.Term || h.Epoch != c.Epoch || h.Op() != 0 {
+				h.PartitionKeyType != "task-id" || h.PartitionKeyValue != "TASK" || h.Term != c.Term || h.Epoch != c.Epoch || h.Sequence != c.Sequence || h.Op() != 0 {
 				t.Errorf("header = %+v", h)
 			}
 		}

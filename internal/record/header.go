@@ -25,6 +25,7 @@ type Header struct {
 	PrevTxID          uint64
 	PrevTxRecordID    uint64
 	Term, Epoch       uint64 // writer-term, source-epoch
+	Sequence          uint64 // writer-sequence
 }
 
 // Parse reads a record's metadata. It takes either format, and any JSON of the same shape. It looks at data only as
@@ -38,7 +39,7 @@ func Parse(data []byte) (Header, error) {
 	h := Header{
 		TxID: m.number[numberTxID], RecordID: m.number[numberRecordID],
 		PrevTxID: m.number[numberPrevTxID], PrevTxRecordID: m.number[numberPrevRecordID],
-		Term: m.number[numberTerm], Epoch: m.number[numberEpoch],
+		Term: m.number[numberTerm], Epoch: m.number[numberEpoch], Sequence: m.number[numberSequence],
 	}
 	h.setTexts(data, &m.text)
 	return h, nil

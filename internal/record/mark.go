@@ -9,6 +9,7 @@ type Mark struct {
 	Placed      bool      // the record is a change and has a Position
 	Position    Position
 	RecordID    uint64
+	Sequence    uint64 // writer-sequence; 0: it has none, as a change that is Placed
 	GTID        []byte // "" where the source has none; lies in the record or, where it holds escapes, in a copy
 }
 
@@ -24,7 +25,7 @@ func ParseMark(data []byte) (Mark, error) {
 
 func (m *members) mark(data []byte) (Mark, error) {
 	mark := Mark{
-		Term: m.number[numberTerm], Epoch: m.number[numberEpoch], RecordID: m.number[numberRecordID],
+		Term: m.number[numberTerm], Epoch: m.number[numberEpoch], RecordID: m.number[numberRecordID], Sequence: m.number[numberSequence],
 		Op:   operation(m.text[textRecordType].bytes(data), m.text[textOperation].bytes(data)),
 		GTID: m.text[textGTID].bytes(data),
 	}

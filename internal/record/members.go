@@ -27,6 +27,7 @@ const (
 	numberPrevRecordID
 	numberTerm
 	numberEpoch
+	numberSequence
 	numberFields
 )
 
@@ -52,6 +53,7 @@ var metadataKeys = [...]struct {
 	{`"gtid":`, false, textGTID},
 	{`"writer-term":`, true, numberTerm},
 	{`"source-epoch":`, true, numberEpoch},
+	{`"writer-sequence":`, true, numberSequence},
 }
 
 // members is what was found in a record's metadata.

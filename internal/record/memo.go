@@ -9,7 +9,7 @@ import "time"
 type Memo struct {
 	form form
 	tx   Transaction
-	same Stamp // with Tx, RecordID and Place.Row left out
+	same Stamp // with Tx, RecordID, Place.Row and Sequence left out
 
 	toRecordID []byte // the transaction's id, up to the record's id
 	toRow      []byte // from there to the row's index in stream-position
@@ -29,7 +29,7 @@ type form struct {
 // metadataForm is the part of a Plan that Memo can share between plans: the keys of the optional metadata.
 type metadataForm struct {
 	form
-	recordID, prevID, prevRecordID, commitTime, position, gtidKey, term, epoch, end []byte
+	recordID, prevID, prevRecordID, commitTime, position, gtidKey, term, epoch, sequence, end []byte
 }
 
 func newMetadataForm(o *Options) metadataForm {
@@ -41,7 +41,7 @@ func newMetadataForm(o *Options) metadataForm {
 		recordID: plain("transaction-record-id"), prevID: plain("prev-transaction-id"),
 		prevRecordID: plain("prev-transaction-record-id"), commitTime: quoted("commit-timestamp"),
 		position: quoted("stream-position"), gtidKey: plain("gtid"), term: plain("writer-term"), epoch: plain("source-epoch"),
-		end: f.appendEnd(f.appendClose(nil, 1)),
+		sequence: plain("writer-sequence"), end: f.appendEnd(f.appendClose(nil, 1)),
 	}
 }
 
@@ -73,7 +73,7 @@ func (f *metadataForm) join(dst []byte, m *Memo, s *Stamp) []byte {
 // remember makes the memo fit the stamp.
 func (m *Memo) remember(f *metadataForm, s *Stamp) {
 	same := *s
-	same.Time, same.Tx, same.RecordID, same.Place.Row, same.Memo = time.Time{}, nil, 0, 0, nil
+	same.Time, same.Tx, same.RecordID, same.Place.Row, same.Sequence, same.Memo = time.Time{}, nil, 0, 0, 0, nil
 	if m.form == f.form && m.same == same && m.tx == *s.Tx {
 		return
 	}
@@ -117,10 +117,20 @@ func (f *metadataForm) appendToEnd(dst []byte, s *Stamp) []byte {
 		dst = append(dst, f.gtidKey...)
 		dst = appendString(dst, s.Tx.GTID)
 	}
-	return f.appendTerm(dst, s)
+	return append(f.appendTerm(dst, s), f.end...)
 }
 
-// appendTerm appends the writer's term, if it has one, and the end of the record.
+// appendLoad appends what a load record has of the metadata behind its table, to the end of the record.
+func (f *metadataForm) appendLoad(dst []byte, s *Stamp) []byte {
+	dst = f.appendTerm(dst, s)
+	if s.Term != 0 && s.Sequence != 0 {
+		dst = append(dst, f.sequence...)
+		dst = appendUint(dst, s.Sequence)
+	}
+	return append(dst, f.end...)
+}
+
+// appendTerm appends the writer's term, if it has one.
 func (f *metadataForm) appendTerm(dst []byte, s *Stamp) []byte {
 	if s.Term != 0 {
 		dst = append(dst, f.term...)
@@ -128,7 +138,7 @@ func (f *metadataForm) appendTerm(dst []byte, s *Stamp) []byte {
 		dst = append(dst, f.epoch...)
 		dst = appendUint(dst, s.Epoch)
 	}
-	return append(dst, f.end...)
+	return dst
 }
 
 // appendStampTime appends the time a record is built.

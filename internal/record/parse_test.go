@@ -65,7 +65,7 @@ func indent(t *testing.T, in string) string {
 func TestParseErrors(t *testing.T) {
 	for _, in := range []string{"", " ", "x", "[]", "null", `"metadata":{}`, `"metadata":{}}`, "{}", `{"data":{}}`, `{"metadata":7}`, `{"metadata":{}`, `{"metadata":{}}}`,
 		`{"metadata":{}} x`, `{"metadata":{"table-name":"t}}`, `{"metadata":{"table-name":"t",}}`, `{"metadata":{"table-name"}}`, `{"metadata":{"a":}}`,
-		`{"metadata":{"writer-term":1.5}}`, `{"metadata":{"source-epoch":18446744073709551616}}`, `{"metadata":{"source-epoch":-1,"x":{}}}`,
+		`{"metadata":{"writer-term":1.5}}`, `{"metadata":{"source-epoch":18446744073709551616}}`, `{"metadata":{"source-epoch":-1,"x":{}}}`, `{"metadata":{"writer-sequence":1e3}}`,
 		`{"data":{"metadata":{"table-name":"t"}}}`, `{"data":{"a":"\"metadata\":{}}`, strings.Repeat("[", 1<<20), strings.Repeat(`{"a":`, 1<<18)} {
 		if h, err := Parse([]byte(in)); !errors.Is(err, ErrNoEnvelope) || h != (Header{}) {
 			t.Errorf("Parse(%.60s) = %+v, %v", in, h, err)
@@ -137,7 +137,7 @@ type fataler interface {
 // checkMark compares what ParseMark says of a record with what Parse says.
 func checkMark(t fataler, h *Header, err error, mark Mark, markErr error) {
 	t.Helper()
-	want := Mark{Term: h.Term, Epoch: h.Epoch, RecordID: h.RecordID, Op: h.Op(), GTID: []byte(h.GTID)}
+	want := Mark{Term: h.Term, Epoch: h.Epoch, RecordID: h.RecordID, Sequence: h.Sequence, Op: h.Op(), GTID: []byte(h.GTID)}
 	if change := h.Op() == Insert || h.Op() == Update || h.Op() == Delete; change && h.Term != 0 && err == nil {
 		want.Placed = true
 		want.Position, err = h.Position()
@@ -164,7 +164,7 @@ func TestParseMark(t *testing.T) {
 		h, err := Parse(b)
 		mark, markErr := ParseMark(b)
 		checkMark(t, &h, err, mark, markErr)
-		if mark.Term == 0 || mark.Placed != (op != Load) || op != Load && (mark.Position.EventStart != 36912271 || len(mark.GTID) == 0) {
+		if mark.Term == 0 || mark.Placed != (op != Load) || mark.Placed == (mark.Sequence == 42) || op != Load && (mark.Position.EventStart != 36912271 || len(mark.GTID) == 0) {
 			t.Errorf("%v: %+v", op, mark)
 		}
 		if n := testing.AllocsPerRun(100, func() { _, _ = ParseMark(b) }); n != 0 {

@@ -83,10 +83,10 @@ func drawStamp(t *rapid.T) *Stamp {
 		RecordID: n.Draw(t, "record"), PrevTxID: n.Draw(t, "prev"), PrevTxRecordID: n.Draw(t, "prev record"),
 		Place: Place{File: fmt.Sprintf("%s%06d", file, rapid.Uint32().Draw(t, "file number")), TableMapStart: n.Draw(t, "map"), EventStart: n.Draw(t, "start"),
 			EventEnd: n.Draw(t, "end"), Row: rapid.Uint32().Draw(t, "row")},
-		Term: n.Draw(t, "term"), Epoch: n.Draw(t, "epoch"),
+		Term: n.Draw(t, "term"), Epoch: n.Draw(t, "epoch"), Sequence: n.Draw(t, "sequence"),
 	}
 	if s.Term == 0 {
-		s.Epoch = 0
+		s.Epoch, s.Sequence = 0, 0
 	}
 	return s
 }
@@ -204,7 +204,9 @@ func checkHeader(t *rapid.T, p *Plan, op Operation, r [][]byte, s *Stamp, b []by
 	if p.opts.IncludePartitionValue && p.keyKind(op) != KeySchemaTable {
 		want.PartitionKeyValue = string(key)
 	}
-	if op != Load {
+	if op == Load {
+		want.Sequence = s.Sequence
+	} else {
 		want.TxID = s.Tx.ID
 		if p.opts.IncludeGTID {
 			want.GTID = s.Tx.GTID

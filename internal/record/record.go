@@ -51,7 +51,7 @@ type Transaction struct {
 }
 
 // Stamp is everything in a change record's metadata that does not follow from its table and row. Load records
-// use Time, Term and Epoch only.
+// use Time, Term, Epoch and Sequence only.
 type Stamp struct {
 	Time           time.Time // when the record is built
 	Tx             *Transaction
@@ -61,5 +61,6 @@ type Stamp struct {
 	Place          Place
 	Term           uint64 // writer-term; 0: left out (together with source-epoch)
 	Epoch          uint64 // source-epoch
+	Sequence       uint64 // writer-sequence of a load record with a Term; 0: left out
 	Memo           *Memo  // nil, or what the stamps of this goroutine share: it makes Append faster and changes no byte
 }

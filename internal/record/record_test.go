@@ -66,14 +66,14 @@ func stamp() *Stamp {
 		Time: builtAt, Tx: &Transaction{ID: 9324410911751, GTID: "3e11fa47-71ca-11e1-9e33-c80aa9429562:23", CommitTime: committedAt},
 		RecordID: 1, PrevTxID: 9324410910341, PrevTxRecordID: 10,
 		Place: Place{File: "mysql-bin-changelog.002171", TableMapStart: 36912209, EventStart: 36912271, EventEnd: 36912333},
-		Term:  1572562000, Epoch: 1572000000,
+		Term:  1572562000, Epoch: 1572000000, Sequence: 42,
 	}
 }
 
 // dms is the stamp as DMS would know it.
 func dms() *Stamp {
 	s := stamp()
-	s.Tx.GTID, s.Term, s.Epoch = "", 0, 0
+	s.Tx.GTID, s.Term, s.Epoch, s.Sequence = "", 0, 0, 0
 	return s
 }
 

@@ -150,7 +150,7 @@ func TestSpilledRecord(t *testing.T) {
 		stamp *Stamp
 	}{
 		"update": {Update, letters(), stamp()}, "delete": {Delete, letters(), stamp()}, "keyless": {Insert, keyless, stamp()},
-		"load": {Load, letters(), &Stamp{Time: builtAt, Term: 5, Epoch: 4}},
+		"load": {Load, letters(), &Stamp{Time: builtAt, Term: 5, Epoch: 4, Sequence: 3}},
 	} {
 		for _, format := range []Format{JSON, JSONUnformatted} {
 			p := textPlan(t, c.table, schema.Options{}, func(o *Options) {
@@ -178,7 +178,7 @@ func TestSpilledRecord(t *testing.T) {
 			}
 			mark, err := ParseMark(got[4:])
 			wholeMark, _ := ParseMark(whole)
-			if err != nil || mark.Position != wholeMark.Position || mark.Term != wholeMark.Term || !bytes.Equal(mark.GTID, wholeMark.GTID) {
+			if err != nil || mark.Position != wholeMark.Position || mark.Term != wholeMark.Term || mark.Sequence != wholeMark.Sequence || !bytes.Equal(mark.GTID, wholeMark.GTID) {
 				t.Errorf("%s is marked %+v, the whole record %+v, %v", name, mark, wholeMark, err)
 			}
 			if _, ok := ParseSpilled(whole); ok {
