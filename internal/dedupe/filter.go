@@ -6,8 +6,9 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 )
 
-// Window is the number of highest positions that a reader remembers per shard. It is a constant of the format: writers
-// rely on it when they decide how far to run ahead of their saved checkpoint.
+// Window is the number of highest positions that a reader remembers per shard, and how far below the highest number it
+// remembers numbers. It is a constant of the format: writers rely on it when they decide how far to run ahead of their
+// saved checkpoint, and of their acknowledgements.
 const Window = 65536
 
 // Verdict is what to do with one record, and why.
@@ -17,8 +18,8 @@ type Verdict uint8
 const (
 	Keep        Verdict = iota
 	OldTerm             // sent by a writer after its successor had begun: the successor sends it itself
-	Repeated            // its position was stored before
-	BelowWindow         // lower than all positions of a full window, so it was stored before
+	Repeated            // its position, or its number, was stored before
+	BelowWindow         // lower than all positions of a full window, or than all numbers of one, so it was stored before
 	OtherEpoch          // stored under the coordinates of the previous epoch, recognised by its GTID
 )
 
@@ -38,13 +39,14 @@ func (v Verdict) String() string { return verdictNames[v] }
 
 // Filter is the state of one shard's reader. It is used by one goroutine at a time.
 type Filter struct {
-	window int // Window, except in tests
-	term   uint64
-	epoch  uint64
-	set    members // the highest positions of epoch
-	former []generation
-	names  *names
-	kept   uint64
+	window   int // Window, except in tests
+	term     uint64
+	epoch    uint64
+	set      members // the highest positions of epoch
+	unplaced numbers // of term, of records without a position
+	former   []generation
+	names    *names
+	kept     uint64
 }
 
 // generation is the changes that stood in the window when an epoch ended.
@@ -60,10 +62,11 @@ const maxGenerations = 8
 func New() *Filter { return newFilter(Window) }
 
 func newFilter(window int) *Filter {
-	return &Filter{window: window, set: members{limit: window}, names: newNames()}
+	return &Filter{window: window, set: members{limit: window}, unplaced: numbers{window: uint64(window)}, names: newNames()}
 }
 
-// Kept counts the changes that were kept by position since the filter was made or loaded: what a saved state is behind.
+// Kept counts the records that were kept by position or number since the filter was made or loaded: what a saved state
+// is behind.
 func (f *Filter) Kept() uint64 { return f.kept }
 
 // Term is the highest writer term seen.
@@ -82,13 +85,19 @@ func (f *Filter) check(m *record.Mark) Verdict {
 	if m.Term < f.term {
 		return OldTerm
 	}
-	f.term = m.Term
+	if m.Term > f.term {
+		f.term = m.Term
+		f.unplaced.forget()
+	}
 	if m.Epoch > f.epoch {
 		f.begin(m.Epoch)
 	}
 	at, ok := pack(m)
-	if !ok || m.Epoch < f.epoch {
-		return Keep // loads and control records have no position; one of another epoch cannot be compared
+	switch {
+	case !m.Placed && m.Sequence != 0:
+		return f.checkNumber(m.Sequence)
+	case !ok || m.Epoch < f.epoch:
+		return Keep // a position of another epoch cannot be compared
 	}
 	switch {
 	case f.set.has(at):
@@ -104,6 +113,15 @@ func (f *Filter) check(m *record.Mark) Verdict {
 	f.kept++
 	f.age()
 	return Keep
+}
+
+// checkNumber judges a load or control record of the present term.
+func (f *Filter) checkNumber(n uint64) Verdict {
+	v := f.unplaced.check(n)
+	if v == Keep {
+		f.kept++
+	}
+	return v
 }
 
 // begin starts a newer epoch. Its positions cannot be compared with those of the last one, but a writer that died
@@ -154,6 +172,9 @@ func Merge(parents ...*Filter) *Filter {
 		child.epoch = max(child.epoch, p.epoch)
 	}
 	for _, p := range parents {
+		if p.term == child.term {
+			child.unplaced.merge(&p.unplaced)
+		}
 		moved := child.names.adopt(p.names)
 		for _, g := range p.former {
 			child.remember(generation{sortedPairs(moved(g.pairs)), g.fresh})

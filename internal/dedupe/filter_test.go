@@ -3,6 +3,7 @@ package dedupe
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"testing"
@@ -22,6 +23,17 @@ func change(term, epoch uint64, file, start, row int, op record.Operation, gtid 
 	return fmt.Appendf(b, `,"writer-term":%d,"source-epoch":%d}}`, term, epoch)
 }
 
+// unplaced is a record without a position as a writer sends it. Its number is left out if it is 0.
+func unplaced(term, epoch int, kind, op string, seq int) []byte {
+	b := fmt.Appendf(nil, `{"data":{},"metadata":{"record-type":%q,"operation":%q,"writer-term":%d,"source-epoch":%d`, kind, op, term, epoch)
+	if seq > 0 {
+		b = fmt.Appendf(b, `,"writer-sequence":%d`, seq)
+	}
+	return append(b, "}}"...)
+}
+
+func numbered(term, seq int) []byte { return unplaced(term, 1, "data", "load", seq) }
+
 func at(term, start int) []byte {
 	return change(uint64(term), 1, 1, start, 0, record.Update, "", 1)
 }
@@ -31,12 +43,8 @@ func TestRules(t *testing.T) {
 		data []byte
 		want Verdict
 	}
-	load := func(term, epoch int) []byte {
-		return fmt.Appendf(nil, `{"data":{},"metadata":{"record-type":"data","operation":"load","writer-term":%d,"source-epoch":%d}}`, term, epoch)
-	}
-	fence := func(term int) []byte {
-		return fmt.Appendf(nil, `{"metadata":{"record-type":"control","operation":"writer-start","writer-term":%d,"source-epoch":1}}`, term)
-	}
+	load := func(term, epoch int) []byte { return unplaced(term, epoch, "data", "load", 0) }
+	fence := func(term int) []byte { return unplaced(term, 1, "control", "create-table", 0) }
 	gtid := func(term, epoch, start, n, id int) []byte {
 		return change(uint64(term), uint64(epoch), 1, start, 0, record.Update, "3e11fa47-71ca-11e1-9e33-c80aa9429562:"+strconv.Itoa(n), uint64(id))
 	}
@@ -52,6 +60,15 @@ func TestRules(t *testing.T) {
 		{"a repeated position", []step{{at(1, 10), Keep}, {at(1, 20), Keep}, {at(2, 10), Repeated}, {at(2, 20), Repeated}, {at(2, 30), Keep}}},
 		{"an old term", []step{{at(5, 10), Keep}, {at(4, 20), OldTerm}, {load(4, 1), OldTerm}, {at(5, 20), Keep}}},
 		{"a control record raises the term", []step{{at(5, 10), Keep}, {fence(6), Keep}, {at(5, 20), OldTerm}, {load(5, 1), OldTerm}, {load(6, 1), Keep}, {load(6, 1), Keep}}},
+		{"records without a number or a position", []step{{load(6, 1), Keep}, {load(6, 1), Keep}, {fence(6), Keep}, {fence(6), Keep}}},
+		{"a repeated number", []step{
+			{numbered(1, 3), Keep}, {numbered(1, 3), Repeated}, {numbered(1, 1), Keep}, {at(1, 10), Keep}, {numbered(1, 1), Repeated}, {numbered(1, 4), Keep},
+			{numbered(1, 2), Keep}, {numbered(1, 3), Repeated},
+		}},
+		{"a number that is a window below", []step{{numbered(1, 2), Keep}, {numbered(1, 5), Keep}, {numbered(1, 1), BelowWindow}, {numbered(1, 3), Keep}, {numbered(1, 2), Repeated}, {numbered(1, 1<<62), Keep}, {numbered(1, 1<<62-3), Keep}, {numbered(1, 1<<62-4), BelowWindow}, {numbered(1, 5), BelowWindow}}},
+		{"numbers begin anew with the term", []step{{numbered(1, 9), Keep}, {numbered(2, 1), Keep}, {numbered(1, 10), OldTerm}, {at(3, 10), Keep}, {numbered(3, 1), Keep}, {numbered(3, 1), Repeated}}},
+		{"numbers of loads and of control records are one count", []step{{numbered(1, 1), Keep}, {unplaced(1, 1, "control", "drop-table", 1), Repeated}, {unplaced(1, 1, "control", "drop-table", 2), Keep}}},
+		{"numbers do not care for epochs", []step{{numbered(1, 1), Keep}, {change(1, 5, 1, 10, 0, record.Update, "", 1), Keep}, {numbered(1, 1), Repeated}, {numbered(1, 2), Keep}}},
 		{"late but never stored", []step{{at(1, 30), Keep}, {at(1, 10), Keep}, {at(1, 20), Keep}, {at(1, 20), Repeated}}},
 		{"below a full window", []step{{at(1, 10), Keep}, {at(1, 20), Keep}, {at(1, 30), Keep}, {at(1, 40), Keep}, {at(1, 5), BelowWindow}, {at(1, 15), Keep}, {at(1, 10), BelowWindow}, {at(1, 35), Keep}, {at(1, 15), BelowWindow}, {at(1, 25), Keep}}},
 		{"delete and insert at one place", []step{
@@ -111,6 +128,63 @@ func TestMergeOfParents(t *testing.T) {
 	}
 }
 
+func TestMergeOfNumbers(t *testing.T) {
+	a, b, c := newFilter(4), newFilter(4), newFilter(4)
+	for _, n := range []int{1, 2, 4} {
+		a.Check(numbered(3, n))
+	}
+	for _, n := range []int{3, 6} {
+		b.Check(numbered(3, n))
+	}
+	for _, n := range []int{5, 7} {
+		c.Check(numbered(2, n)) // of an older term: they count for nothing
+	}
+	for what, child := range map[string]*Filter{"a, b, c": Merge(a, b, c), "c, b, a": Merge(c, b, a), "saved": reload(t, Merge(b, c, a))} {
+		for _, tc := range []struct {
+			n    int
+			want Verdict
+		}{{2, BelowWindow}, {3, Repeated}, {4, Repeated}, {5, Keep}, {6, Repeated}, {7, Keep}, {8, Keep}, {4, BelowWindow}} {
+			if got := child.Check(numbered(3, tc.n)); got != tc.want {
+				t.Errorf("%s: %d: %v, want %v", what, tc.n, got, tc.want)
+			}
+		}
+	}
+	if got := a.Check(numbered(3, 3)); got != Keep {
+		t.Errorf("merging changed a parent: %v", got)
+	}
+	if got := Merge(newFilter(4), newFilter(4)).Check(numbered(3, 3)); got != Keep {
+		t.Errorf("a child of empty parents: %v", got)
+	}
+}
+
+// Numbers of one shard come sparse and in nearly their order; the filter must say what a plain set of them says.
+func TestNumbersAreASet(t *testing.T) {
+	for _, window := range []int{1, 3, 64, 100, 1000} {
+		r := rand.New(rand.NewPCG(uint64(window), 1))
+		f, seen, high := newFilter(window), map[int]bool{}, 0
+		for range 20_000 {
+			n := max(1, high-window-2+r.IntN(window+5))
+			if r.IntN(100) == 0 {
+				n += r.IntN(3 * window)
+			}
+			want := Keep
+			switch {
+			case n+window <= high:
+				want = BelowWindow
+			case seen[n]:
+				want = Repeated
+			}
+			if got := f.Check(numbered(1, n)); got != want {
+				t.Fatalf("window %d: %d behind %d: %v, want %v", window, n, high, got, want)
+			}
+			seen[n], high = true, max(n, high)
+			if r.IntN(50) == 0 {
+				f = reload(t, f)
+			}
+		}
+	}
+}
+
 func TestMergeAcrossEpochs(t *testing.T) {
 	a, b := newFilter(4), newFilter(4)
 	a.Check(change(1, 1, 1, 10, 0, record.Update, "s:1", 1))
@@ -154,6 +228,16 @@ func TestFullWindowIsSmallWhenSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d bytes", len(saved))
+	for n, step := 1, 1; n < 4*Window; n, step = n+step, 1+step%7 { // hard to compress
+		f.Check(numbered(1, n))
+	}
+	with, err := f.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(with)-len(saved) > Window/8+64 {
+		t.Errorf("numbers take %d bytes", len(with)-len(saved))
+	}
 	if len(saved) > 256<<10 {
 		t.Errorf("a full window takes %d bytes", len(saved))
 	}
@@ -167,6 +251,8 @@ func FuzzUnmarshal(f *testing.F) {
 	g := newFilter(4)
 	g.Check(change(1, 1, 1, 10, 0, record.Update, "s:1", 1))
 	g.Check(change(2, 2, 1, 10, 0, record.Update, "s:2", 1))
+	g.Check(numbered(2, 7))
+	g.Check(numbered(2, 5))
 	saved, _ := g.AppendBinary(nil)
 	f.Add(saved)
 	f.Add([]byte(stateMagic))
@@ -179,10 +265,30 @@ func FuzzUnmarshal(f *testing.F) {
 			return
 		}
 		g.Check(at(9, 9))
+		g.Check(numbered(9, 9))
 		if _, err := g.AppendBinary(nil); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func BenchmarkCheckLoad(b *testing.B) {
+	var all [][]byte
+	for n := range 50_000 {
+		all = append(all, numbered(1, 1+n*16)) // one shard of sixteen
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(len(all[0])))
+	f, i := New(), 0
+	for b.Loop() {
+		if i == len(all) {
+			f, i = New(), 0
+		}
+		if f.Check(all[i]) != Keep {
+			b.Fatal("dropped")
+		}
+		i++
+	}
 }
 
 func BenchmarkCheck(b *testing.B) {

@@ -12,7 +12,7 @@ import (
 )
 
 // stateMagic begins a saved state; its last byte is the version of the form.
-const stateMagic = "bsw\x01"
+const stateMagic = "bsw\x02"
 
 // maxState bounds what a saved state may unpack to: a full window of everything, with room to spare.
 const maxState = 64 << 20
@@ -21,7 +21,7 @@ const maxState = 64 << 20
 var ErrState = errors.New("not a saved de-duplication state")
 
 // AppendBinary appends the state in the form that UnmarshalBinary reads. Positions are stored as differences, so a
-// full window takes some 200 KB.
+// full window takes some 200 KB; numbers take 8 KB at the most.
 func (f *Filter) AppendBinary(dst []byte) ([]byte, error) {
 	var body []byte
 	body = binary.AppendUvarint(body, f.term)
@@ -41,6 +41,7 @@ func (f *Filter) AppendBinary(dst []byte) ([]byte, error) {
 		body = binary.AppendUvarint(body, uint64(len(g.pairs)))
 		body = appendPairs(body, g.pairs, renamed)
 	}
+	body = f.unplaced.append(body)
 
 	dst = append(dst, stateMagic...)
 	buf := bytes.NewBuffer(dst)
@@ -55,6 +56,15 @@ func (f *Filter) AppendBinary(dst []byte) ([]byte, error) {
 		return nil, err
 	}
 	return buf.Bytes(), nil
+}
+
+func (s *numbers) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, s.high)
+	if s.high == 0 {
+		return dst
+	}
+	bits := s.bits()
+	return append(binary.AppendUvarint(dst, uint64(len(bits))), bits...)
 }
 
 // appendPosition appends p as its difference to the position before it. Rows of one event take two bytes.
@@ -126,6 +136,7 @@ func (f *Filter) UnmarshalBinary(data []byte) error {
 		fresh := d.uint()
 		f.remember(generation{sortedPairs(d.pairs(d.count(3), f.names)), int(min(fresh, uint64(2*window)))})
 	}
+	f.unplaced.read(d)
 	if d.bad || len(d.rest) != 0 {
 		return fmt.Errorf("%w: it is damaged", ErrState)
 	}
@@ -197,6 +208,20 @@ func (d *decoder) members(limit int, n *names) []member {
 		list[i].id = id
 	}
 	return list
+}
+
+// read reads what append has written.
+func (s *numbers) read(d *decoder) {
+	high := d.uint()
+	if high == 0 {
+		return
+	}
+	size := d.count(1)
+	if !s.setBits(high, d.rest[:size]) {
+		d.fail()
+		return
+	}
+	d.rest = d.rest[size:]
 }
 
 func (n *names) read(d *decoder) bool {

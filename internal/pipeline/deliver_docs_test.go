@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -18,6 +19,9 @@ func TestDeliverDocuments(t *testing.T) {
 	filter := dedupe.New()
 	filter.Check([]byte(`{"data":{},"metadata":{"record-type":"data","operation":"insert","transaction-record-id":1,"stream-position":"bin.000007:4:0:99:1:bin.000007:2","gtid":"3e11fa47-71ca-11e1-9e33-c80aa9429562:5","writer-term":9,"source-epoch":8}}`))
 	filter.Check([]byte(`{"data":{},"metadata":{"record-type":"data","operation":"insert","transaction-record-id":1,"stream-position":"bin.000002:4:0:99:1:bin.000002:2","gtid":"3e11fa47-71ca-11e1-9e33-c80aa9429562:6","writer-term":10,"source-epoch":10}}`))
+	for _, n := range []int{3, 20} {
+		filter.Check(fmt.Appendf(nil, `{"data":{},"metadata":{"record-type":"data","operation":"load","writer-term":10,"source-epoch":10,"writer-sequence":%d}}`, n))
+	}
 	state, err := filter.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
