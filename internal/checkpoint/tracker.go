@@ -25,12 +25,9 @@ type Tracker[B, P any] struct {
 	want   chan struct{}
 
 	mu       sync.Mutex // covers everything below
-	places   []P        // of change n at n & mask, and the same for times and bits
+	acks                // of the changes handed out by Next
+	places   []P        // of change n at n & mask, and the same for times
 	times    []int64    // Unix nanoseconds
-	bits     []uint64
-	mask     uint64
-	given    uint64 // the last change handed out by Next
-	acked    uint64 // every change up to this one is acknowledged
 	saved    uint64 // a durable checkpoint covers every change up to this one
 	wantAt   uint64 // the next signal is due when acked reaches this
 	boundary B      // folded: all boundaries up to covered
@@ -72,19 +69,15 @@ func NewTracker[B, P any](span uint64, start B, fold func(acc *B, next B)) *Trac
 	if span == 0 {
 		span = Span
 	}
-	size := uint64(64)
-	for size < span {
-		size *= 2
-	}
 	if fold == nil {
 		fold = func(acc *B, next B) { *acc = next }
 	}
-	step := max(1, span/4)
+	acks, step := newAcks(span), max(1, span/4)
 	_, clones := any(start).(interface{ Clone() B })
 	return &Tracker[B, P]{
 		span: span, step: step, wantAt: step, fold: fold, clones: clones, boundary: start,
 		room: make(chan struct{}, 1), want: make(chan struct{}, 1),
-		places: make([]P, size), times: make([]int64, size), bits: make([]uint64, size/64), mask: size - 1,
+		acks: acks, places: make([]P, acks.mask+1), times: make([]int64, acks.mask+1),
 	}
 }
 
@@ -142,23 +135,17 @@ func (t *Tracker[B, P]) Boundary(b B) {
 // Acked says that change seq is durable in the stream. Saying it again, or of a change that was not handed out, does
 // nothing.
 func (t *Tracker[B, P]) Acked(seq uint64) {
-	for _, w := range t.ack(seq) {
+	for _, w := range t.settle(seq) {
 		w.tell()
 	}
 }
 
-// ack takes an acknowledgement, and gives those who waited for it.
-func (t *Tracker[B, P]) ack(seq uint64) (told []waiter) {
+// settle takes an acknowledgement, and gives those who waited for it.
+func (t *Tracker[B, P]) settle(seq uint64) (told []waiter) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if seq <= t.acked || seq > t.given {
+	if !t.ack(seq) {
 		return nil
-	}
-	if seq != t.acked+1 {
-		t.bits[seq&t.mask/64] |= 1 << (seq & 63)
-		return nil
-	}
-	for t.acked = seq; t.take(t.acked + 1); t.acked++ {
 	}
 	t.done = t.places[t.acked&t.mask]
 	for first := t.pending.first(); first != nil && first.seq <= t.acked; first = t.pending.first() {
@@ -187,16 +174,6 @@ func (t *Tracker[B, P]) Settled(tell func()) {
 	}
 	t.mu.Unlock()
 	tell()
-}
-
-// take says whether seq was acknowledged out of turn, and clears that for the change that will use the bit next.
-func (t *Tracker[B, P]) take(seq uint64) bool {
-	word, bit := &t.bits[seq&t.mask/64], uint64(1)<<(seq&63)
-	if *word&bit == 0 {
-		return false
-	}
-	*word &^= bit
-	return true
 }
 
 // reach makes b the frontier's boundary.
