@@ -109,8 +109,8 @@ type Record struct {
 	Seq     uint64 // given back to Ack
 	Ack     Ack    // may be nil
 
-	// Unplaced says that nothing in the record tells it from its repetition, as a position does. It never shares an
-	// aggregate with records that have one: where that is stored twice, readers drop the repeated records that they know,
-	// and would take the unplaced one in front of them for the newest.
+	// Unplaced says that the record has no position in the source. It never shares an aggregate with records that have
+	// one: where that is stored twice, readers that know positions only drop the repeated records that have one, and would
+	// take the unplaced one in front of them for the newest.
 	Unplaced bool
 }

@@ -4,8 +4,8 @@
 // key's next record is not sent before its previous one is acknowledged: every open shard has a lane, a lane has one
 // request in flight, and a request holds at most one record of each partition key. A record that was refused, or whose
 // answer was lost, is sent again before any later record of its key. After a lost answer a record may be stored twice,
-// and where the first request was only delayed, its copy may come after later records of the key; the positions inside
-// records tell readers which copy that is. Nothing else doubles, and nothing is lost while the Writer runs.
+// and where the first request was only delayed, its copy may come after later records of the key; the positions and
+// numbers inside records tell readers which copy that is. Nothing else doubles, and nothing is lost while the Writer runs.
 //
 // With Config.Aggregate the records of one key that wait behind a request leave in one aggregated record, in the format
 // of the Kinesis Producer Library, which is taken and refused as one. It never holds two keys. Nothing waits to be packed:

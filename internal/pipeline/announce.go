@@ -25,11 +25,25 @@ type eachShard interface {
 
 // fence puts a control record of our own term into every shard.
 func (e *emitter) fence(ctx context.Context, out eachShard) error {
-	c := exceptionsTable()
-	c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
-	if err := out.EachShard(ctx, c.PartitionKey(e.records), record.AppendControl(nil, c, e.records)); err != nil {
+	e.mu.Lock()
+	n, err := e.awaitNumber(ctx)
+	e.mu.Unlock()
+	if err == nil {
+		err = e.everywhere(ctx, out, exceptionsTable(), n)
+	}
+	if err != nil {
 		return fmt.Errorf("announce the new writer in every shard: %w", err)
 	}
+	return nil
+}
+
+// everywhere puts a control record with this number into every shard.
+func (e *emitter) everywhere(ctx context.Context, out eachShard, c record.Control, n uint64) error {
+	c.Time, c.Term, c.Epoch, c.Sequence = time.Now(), e.term, e.epoch, n
+	if err := out.EachShard(ctx, c.PartitionKey(e.records), record.AppendControl(nil, c, e.records)); err != nil {
+		return err
+	}
+	e.numberAcked(n)
 	return nil
 }
 
@@ -68,14 +82,19 @@ func (e *emitter) announceLoad(ctx context.Context, t *schema.Table) error {
 	}
 }
 
-// controls puts control records; done is called when all are acknowledged. Called with mu held.
+// controls puts control records; done is called when all are acknowledged. Called with mu held, which it may give away
+// before each.
 func (e *emitter) controls(ctx context.Context, all []record.Control, done func()) error {
-	ack := &countdown{done: done}
+	ack := &countdown{acked: e.numberAcked, done: done}
 	ack.open.Store(int64(len(all)))
 	for _, c := range all {
-		c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
+		n, err := e.awaitNumber(ctx)
+		if err != nil {
+			return err
+		}
+		c.Time, c.Term, c.Epoch, c.Sequence = time.Now(), e.term, e.epoch, n
 		e.buf = record.AppendControl(e.buf[:0], c, e.records)
-		if err := e.out.Put(ctx, kinesisout.Record{Key: []byte(c.PartitionKey(e.records)), Data: e.buf, Ack: ack, Unplaced: true}); err != nil {
+		if err := e.out.Put(ctx, kinesisout.Record{Key: []byte(c.PartitionKey(e.records)), Data: e.buf, Seq: n, Ack: ack, Unplaced: true}); err != nil {
 			return err
 		}
 	}
@@ -84,12 +103,14 @@ func (e *emitter) controls(ctx context.Context, all []record.Control, done func(
 
 // countdown calls done at the last of the acknowledgements that it was made for.
 type countdown struct {
-	open atomic.Int64
-	done func()
+	open  atomic.Int64
+	acked func(seq uint64) // at each
+	done  func()
 }
 
 // Acked implements kinesisout.Ack.
-func (c *countdown) Acked(uint64) {
+func (c *countdown) Acked(seq uint64) {
+	c.acked(seq)
 	if c.open.Add(-1) == 0 {
 		c.done()
 	}

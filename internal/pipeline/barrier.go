@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 )
@@ -48,8 +47,11 @@ func (e *emitter) announce(ctx context.Context, a *announcement) error {
 		return err
 	}
 	for _, c := range a.controls {
-		c.Time, c.Term, c.Epoch = time.Now(), e.term, e.epoch
-		if err := e.barrier.EachShard(ctx, c.PartitionKey(e.records), record.AppendControl(nil, c, e.records)); err != nil {
+		n, err := e.awaitNumber(ctx) // everything is acknowledged, so it does not wait
+		if err != nil {
+			return err
+		}
+		if err := e.everywhere(ctx, e.barrier, c, n); err != nil {
 			return fmt.Errorf("announce %s of %s.%s: %w", c.Operation, c.Schema, c.Table, err)
 		}
 	}

@@ -49,12 +49,15 @@ func (e *emitter) emitChunks(ctx context.Context, w *window) error {
 			i++
 			continue
 		}
-		err = e.emitChunk(ctx, w, p)
+		all, err := e.emitChunk(ctx, w, p)
 		if fault, ok := unrenderable(err, w.id); ok {
 			return e.suspend(w.id, fault)
 		}
 		if err != nil {
 			return err
+		}
+		if !all {
+			return nil
 		}
 		w.drop(p)
 		p.done <- nil
@@ -62,41 +65,55 @@ func (e *emitter) emitChunks(ctx context.Context, w *window) error {
 	return nil
 }
 
-// emitChunk puts a chunk's surviving rows in one go: no change comes between them.
-func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) error {
+// emitChunk puts a chunk's surviving rows, and says whether that were all of them. Where there are no more numbers for
+// records, the rest stays: its rows are looked up in the notes when they are put, so changes may come in between.
+func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) (all bool, err error) {
 	plan, err := e.plan(p.Table, p.Layout)
 	if err != nil {
-		return err
+		return false, err
 	}
-	group := w.load.chunk(p.Chunk)
-	stamp := record.Stamp{Time: time.Now(), Term: e.term, Epoch: e.epoch, Memo: &e.memo}
-	var rows uint64
-	i := -1
-	for row := range p.Rows() {
-		i++
-		if e.rowKey, err = plan.AppendRowKey(e.rowKey[:0], row); err != nil {
-			return err
-		}
-		if !w.keeps(p, i, e.rowKey) && !e.ignoreNotes {
-			continue
-		}
-		if err := e.loadRecord(ctx, plan, p.Table, row, &stamp, group); err != nil {
-			return fmt.Errorf("emit a load record of table %s: %w", p.Table.FullName(), err)
-		}
-		rows++
+	if p.group == nil {
+		p.group = w.load.chunk(p.Chunk)
+		p.group.numbers = e.numbers
 	}
+	before := p.group.rows
+	all, err = e.emitRows(ctx, plan, w, p)
+	e.metrics.loaded(p.Table, p.group.rows-before)
 	if cap(e.buf) > keepBuffer {
 		e.buf = nil
 	}
-	e.metrics.loaded(p.Table, rows)
-	if rows < uint64(p.Len()) {
+	if !all || err != nil {
+		return false, err
+	}
+	if group := p.group; group.rows < uint64(p.Len()) {
 		// What takes the place of the rows that were left out is among the changes before here: only with those are the
 		// chunk's keys all in the stream.
 		group.add()
 		e.tracker.Settled(func() { group.Acked(0) })
 	}
-	group.seal(rows)
-	return nil
+	p.group.seal()
+	return true, nil
+}
+
+func (e *emitter) emitRows(ctx context.Context, plan *record.Plan, w *window, p *pendingChunk) (all bool, err error) {
+	stamp := record.Stamp{Time: time.Now(), Term: e.term, Epoch: e.epoch, Memo: &e.memo}
+	for row := range p.RowsFrom(p.next) {
+		if e.rowKey, err = plan.AppendRowKey(e.rowKey[:0], row); err != nil {
+			return false, err
+		}
+		if w.keeps(p, p.next, e.rowKey) || e.ignoreNotes {
+			var ok bool
+			if stamp.Sequence, ok = e.number(); !ok {
+				e.starve()
+				return false, nil
+			}
+			if err := e.loadRecord(ctx, plan, p.Table, row, &stamp, p.group); err != nil {
+				return false, fmt.Errorf("emit a load record of table %s: %w", p.Table.FullName(), err)
+			}
+		}
+		p.next++
+	}
+	return true, nil
 }
 
 // keepBuffer is how large a buffer may be that waits for the next record; that of a giant row goes.
@@ -107,6 +124,8 @@ func (e *emitter) loadRecord(ctx context.Context, plan *record.Plan, t *schema.T
 		return err
 	}
 	group.add()
-	err := e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Ack: group, Unplaced: true})
+	group.rows++
+	e.takeNumber()
+	err := e.out.Put(ctx, kinesisout.Record{Key: e.key, Data: e.buf, Seq: stamp.Sequence, Ack: group, Unplaced: true})
 	return oversized(err, t, e.key)
 }

@@ -35,6 +35,8 @@ type emitter struct {
 	records   record.Options
 	term      uint64 // 0: records carry no term
 	epoch     uint64
+	numbers   *checkpoint.Numbers // of records without a position; nil: they carry none
+	starved   chan struct{}       // one token: chunks wait for numbers
 	rules     *mapping.Rules
 	stop      stopRule
 	progress  *progress

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 )
@@ -265,27 +266,38 @@ func (t *tableProgress) announced() {
 
 // chunkGroup counts what of a chunk is not acknowledged yet.
 type chunkGroup struct {
-	table *tableProgress
-	part  *rangeProgress
-	to    snapshot.Bound
-	last  bool
-	rows  uint64
-	open  atomic.Int64
-	done  bool // covered by the owner's mutex
+	table   *tableProgress
+	part    *rangeProgress
+	numbers *checkpoint.Numbers // of its records; nil: they have none
+	to      snapshot.Bound
+	last    bool
+	rows    uint64 // load records
+	open    atomic.Int64
+	done    bool // covered by the owner's mutex
 }
 
 // add announces one more record of the chunk, before it is put.
 func (g *chunkGroup) add() { g.open.Add(1) }
 
-// Acked implements kinesisout.Ack.
-func (g *chunkGroup) Acked(uint64) {
+// Acked implements kinesisout.Ack. What is no record has the number 0.
+func (g *chunkGroup) Acked(seq uint64) {
+	if seq != 0 {
+		g.numbers.Acked(seq)
+	}
 	if g.open.Add(-1) == 0 {
 		g.table.acknowledged(g)
 	}
 }
 
-// seal says that all records of the chunk have been put, rows of them load records.
-func (g *chunkGroup) seal(rows uint64) {
-	g.rows = rows
-	g.Acked(0)
+// seal says that all records of the chunk have been put.
+func (g *chunkGroup) seal() { g.Acked(0) }
+
+// giveUp says that the rest of the chunk will not come, which may be all of it: the range waits for it no more.
+func (g *chunkGroup) giveUp() {
+	if g == nil {
+		return
+	}
+	g.table.owner.mu.Lock()
+	defer g.table.owner.mu.Unlock()
+	g.part.queue = slices.DeleteFunc(g.part.queue, func(other *chunkGroup) bool { return other == g })
 }

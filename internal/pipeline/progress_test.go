@@ -18,7 +18,8 @@ func loadedChunk(p *tableProgress, to string, last bool, rows int) *chunkGroup {
 	for range rows {
 		g.add()
 	}
-	g.seal(uint64(rows))
+	g.rows = uint64(rows)
+	g.seal()
 	return g
 }
 
@@ -59,7 +60,8 @@ func TestProgressSavesWhereToGoOn(t *testing.T) {
 func inRange(p *tableProgress, number int, to string, last bool) *chunkGroup {
 	g := p.chunk(&snapshot.Chunk{Table: progressTable, Form: []string{"id"}, Range: number, To: snapshot.Bound{to}, Last: last})
 	g.add()
-	g.seal(1)
+	g.rows = 1
+	g.seal()
 	return g
 }
 

@@ -60,7 +60,8 @@ type ReplicateConfig struct {
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer
 
-	ignoreNotes bool // set by tests alone, to show what the notes of windows are for
+	ignoreNotes   bool // set by tests alone, to show what the notes of windows are for
+	ignoreNumbers bool // and what the numbers of records without a position are for
 }
 
 // Replicate is the half that takes rows from MySQL to the stream.
@@ -363,10 +364,14 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 		suspended: make(map[tableID]bool),
 		at:        s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window), ignoreNotes: r.cfg.ignoreNotes,
+		starved: make(chan struct{}, 1),
 	}
 	s.handler = s.emitter
 	if r.cfg.Deduplicate {
 		s.emitter.term, s.emitter.epoch = d.Term, d.Epoch
+		if !r.cfg.ignoreNumbers {
+			s.emitter.numbers = checkpoint.NewNumbers(checkpoint.Span)
+		}
 	}
 	s.saver = &saver{
 		tracker: s.tracker, progress: s.progress, interval: r.cfg.SaveEvery, log: r.cfg.Log, state: s.state, started: new(atomic.Bool),
@@ -410,17 +415,19 @@ func (r *Replicate) stream(ctx context.Context, s *session) error {
 	if err := loader.Open(s.jobs); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	if s.emitter.streams {
-		group.Go(func() error { return r.read(ctx, s) })
-	}
-	if len(s.jobs) > 0 {
-		group.Go(func() error { return r.load(ctx, s, loader) })
-	}
-	if s.emitter.reloads {
-		group.Go(func() error { return r.reloader(ctx, s) })
-	}
-	return group.Wait()
+	return s.emitter.fed(ctx, func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		if s.emitter.streams {
+			group.Go(func() error { return r.read(ctx, s) })
+		}
+		if len(s.jobs) > 0 {
+			group.Go(func() error { return r.load(ctx, s, loader) })
+		}
+		if s.emitter.reloads {
+			group.Go(func() error { return r.reloader(ctx, s) })
+		}
+		return group.Wait()
+	})
 }
 
 func (r *Replicate) read(ctx context.Context, s *session) error {

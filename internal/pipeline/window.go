@@ -52,6 +52,9 @@ type pendingChunk struct {
 	since   int64
 	touched []uint64 // bits of rows whose notes are forgotten; nil: none
 	done    chan error
+
+	group *chunkGroup // of what was emitted; nil: nothing yet
+	next  int         // the first row that was not looked at
 }
 
 const firstPrune = 1 << 14
@@ -154,6 +157,7 @@ func (w *window) over() bool { return w.ended || w.emitter.windows[w.id] != w }
 func (w *window) answer(err error) {
 	for _, p := range w.pending {
 		p.Release()
+		p.group.giveUp()
 		p.done <- err
 	}
 	w.pending = nil

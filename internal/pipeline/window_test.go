@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,10 +29,13 @@ type sent struct {
 	version int
 }
 
-// fakeStream takes everything and acknowledges it at once.
+// fakeStream takes everything and acknowledges it at once, or records without a position when it is told to.
 type fakeStream struct {
 	t       *testing.T
 	records []sent
+	slow    bool
+	span    uint64              // of the numbers of what is open
+	open    []kinesisout.Record // not acknowledged yet
 }
 
 func (f *fakeStream) Takes(context.Context, int) error { return nil }
@@ -50,8 +54,26 @@ func (f *fakeStream) Put(_ context.Context, r kinesisout.Record) error {
 		}
 		f.records = append(f.records, sent{h.Operation, string(r.Key), version})
 	}
-	r.Ack.Acked(r.Seq)
+	if !f.slow || h.StreamPosition != "" {
+		r.Ack.Acked(r.Seq)
+		return nil
+	}
+	if h.Sequence == 0 || h.Sequence != r.Seq {
+		f.t.Errorf("a record with the number %d is acknowledged by %d", h.Sequence, r.Seq)
+	}
+	r.Data, r.Key = nil, nil
+	f.open = append(f.open, r)
+	if lowest := slices.MinFunc(f.open, func(a, b kinesisout.Record) int { return cmp.Compare(a.Seq, b.Seq) }); r.Seq-lowest.Seq >= f.span {
+		f.t.Errorf("%d is sent while %d is not acknowledged", r.Seq, lowest.Seq)
+	}
 	return nil
+}
+
+// acknowledge acknowledges one of what is open.
+func (f *fakeStream) acknowledge(i int) {
+	r := f.open[i]
+	f.open = slices.Delete(f.open, i, i+1)
+	r.Ack.Acked(r.Seq)
 }
 
 var versioned = &schema.Table{
@@ -90,6 +112,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		oversized: newOversizer(OversizedConfig{}, "sim", newReplicateMetrics(nil), slog.New(slog.DiscardHandler)),
 	}
 	s := &simulation{r: rand.New(rand.NewPCG(seed, 3)), e: e, out: out, layout: layout}
+	if seed%2 == 0 {
+		s.slow(1 + s.r.Uint64N(3))
+	}
 	keys, next := 1+s.r.IntN(12), map[int]int{}
 	for range 20 + s.r.IntN(120) {
 		k := s.r.IntN(keys)
@@ -97,6 +122,29 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		s.log, s.version = append(s.log, k), append(s.version, next[k])
 	}
 	return s
+}
+
+// slow makes the stream one that does not acknowledge loads at once, and lets few of them be on their way.
+func (s *simulation) slow(span uint64) {
+	s.out.slow, s.out.span = true, span
+	s.e.numbers, s.e.starved = checkpoint.NewNumbers(span), make(chan struct{}, 1)
+}
+
+// acknowledge acknowledges one load, and feeds what waited for its number. It says false if there is nothing to be done.
+func (s *simulation) acknowledge(t *testing.T) bool {
+	t.Helper()
+	if len(s.out.open) == 0 {
+		return false
+	}
+	s.out.acknowledge(s.r.IntN(len(s.out.open)))
+	select {
+	case <-s.e.starved:
+		s.e.mu.Lock()
+		defer s.e.mu.Unlock()
+		must(t, s.e.emitAllChunks(t.Context()))
+	default:
+	}
+	return true
 }
 
 // state is the table after the first n transactions.
@@ -133,8 +181,10 @@ func (s *simulation) follow(t *testing.T) {
 // step lets time pass somewhere.
 func (s *simulation) step(t *testing.T) {
 	t.Helper()
-	switch s.r.IntN(3) {
+	switch s.r.IntN(4) {
 	case 0:
+		s.acknowledge(t)
+	case 1:
 		if s.emitted < len(s.log) {
 			s.follow(t)
 		}
@@ -234,6 +284,11 @@ func faults(t *testing.T, seed uint64, wait bool) (backwards, wrong int) {
 	for s.emitted < len(s.log) {
 		s.follow(t)
 	}
+	for s.acknowledge(t) {
+	}
+	if got := s.e.progress.table(tableID{"shop", "ticket"}, "").snapshot(); got.State != StateCompleted {
+		t.Fatalf("seed %d: everything is acknowledged, and the table is %+v", seed, got)
+	}
 	w.Close()
 	newest := map[string]int{}
 	for _, r := range s.out.records {
@@ -260,10 +315,14 @@ func (s *simulation) answered(t *testing.T, pending <-chan error) {
 			return
 		default:
 		}
-		if s.emitted == len(s.log) {
+		if s.acknowledge(t) && s.r.IntN(2) == 0 {
+			continue
+		}
+		if s.emitted < len(s.log) {
+			s.follow(t)
+		} else if len(s.out.open) == 0 {
 			t.Fatal("a chunk was never emitted")
 		}
-		s.follow(t)
 	}
 }
 

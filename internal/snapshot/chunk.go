@@ -42,7 +42,12 @@ func (c *Chunk) Len() int { return c.rows.len() }
 func (c *Chunk) Bytes() int { return cap(c.rows.data) + 4*cap(c.rows.ends) }
 
 // Rows iterates over the rows in key order. Row and values are valid until the next step only; nil is SQL NULL.
-func (c *Chunk) Rows() iter.Seq[[][]byte] { return c.rows.all(len(c.Table.Columns)) }
+func (c *Chunk) Rows() iter.Seq[[][]byte] { return c.RowsFrom(0) }
+
+// RowsFrom is Rows without the first rows.
+func (c *Chunk) RowsFrom(first int) iter.Seq[[][]byte] {
+	return c.rows.from(first, len(c.Table.Columns))
+}
 
 // Release gives the memory of the rows back to the budget. The window calls it as soon as the rows are not needed any
 // more, whatever became of them; the chunk is empty from then on.
@@ -94,10 +99,10 @@ func (a *rowArena) row(i int, dst [][]byte) {
 	}
 }
 
-func (a *rowArena) all(cols int) iter.Seq[[][]byte] {
+func (a *rowArena) from(first, cols int) iter.Seq[[][]byte] {
 	return func(yield func([][]byte) bool) {
 		row := make([][]byte, cols)
-		for i := range a.len() {
+		for i := first; i < a.len(); i++ {
 			a.row(i, row)
 			if !yield(row) {
 				return

@@ -124,7 +124,7 @@ func TestRowArenaKeepsNullsAndEmptyValues(t *testing.T) {
 		a.add(r)
 	}
 	i := 0
-	for row := range a.all(3) {
+	for row := range a.from(0, 3) {
 		for j := range row {
 			if (row[j] == nil) != (rows[i][j] == nil) || !slices.Equal(row[j], rows[i][j]) {
 				t.Errorf("row %d value %d: %q, want %q", i, j, row[j], rows[i][j])

@@ -40,8 +40,8 @@ type Window interface {
 	// Forget gives a mark up: the chunk could not be read.
 	Forget(mark Mark)
 	// Deliver hands a chunk over. The channel gets nil once the stream has passed the chunk's High and all its
-	// surviving rows are on their way, in that order, or ErrVoid or ErrGivenUp, or the error that ended the stream. It
-	// may block for as long as the target is busy. The chunk belongs to the window from then on, which releases it. Of one
+	// surviving rows are on their way, in that order, or ErrVoid or ErrGivenUp, or the error that ended the stream. A
+	// part of the rows may be on their way by then. It may block for as long as the target is busy. The chunk belongs to the window from then on, which releases it. Of one
 	// range, the next chunk is delivered only when the one before is through.
 	Deliver(ctx context.Context, mark Mark, c *Chunk) <-chan error
 	// Split cuts a range in two behind the key at, which no chunk has reached yet, and gives the number of the

@@ -1,0 +1,93 @@
+package pipeline
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A record without a position, which is a load or a control record, has a number instead, by which readers know a copy of
+// it that comes late. The number is taken with mu held, and the record put before mu is given away: so numbers follow the
+// order of the Puts. Without de-duplication there are none, and 0 stands for that.
+
+// number is the number that the next record without a position will have; takeNumber gives it away. It says false while
+// there is none, since too many of those before are not acknowledged. Called with mu held.
+func (e *emitter) number() (n uint64, ok bool) {
+	if e.numbers == nil {
+		return 0, true
+	}
+	return e.numbers.Next()
+}
+
+func (e *emitter) takeNumber() {
+	if e.numbers != nil {
+		e.numbers.Take()
+	}
+}
+
+// awaitNumber takes a number. Called with mu held, which it gives away while there is none: those before are
+// acknowledged without the emitter, and changes go on meanwhile.
+func (e *emitter) awaitNumber(ctx context.Context) (uint64, error) {
+	for {
+		n, ok := e.number()
+		if ok {
+			e.takeNumber()
+			return n, nil
+		}
+		e.mu.Unlock()
+		err := e.numbers.Await(ctx)
+		e.mu.Lock()
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (e *emitter) numberAcked(n uint64) {
+	if n != 0 {
+		e.numbers.Acked(n)
+	}
+}
+
+// starve leaves the rest of a chunk to feed. Called with mu held.
+func (e *emitter) starve() {
+	select {
+	case e.starved <- struct{}{}:
+	default:
+	}
+}
+
+// feed emits what is left of chunks for which there were no numbers, as soon as there are, until ctx is done.
+func (e *emitter) feed(ctx context.Context) error {
+	for {
+		select {
+		case <-e.starved:
+		case <-ctx.Done():
+			return nil
+		}
+		if e.numbers.Await(ctx) != nil {
+			return nil
+		}
+		e.mu.Lock()
+		err := e.emitAllChunks(ctx)
+		e.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fed runs what emits chunks, with feed beside it.
+func (e *emitter) fed(ctx context.Context, run func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	feeding, stop := context.WithCancel(ctx)
+	group.Go(func() error { return e.feed(feeding) })
+	group.Go(func() error {
+		defer stop()
+		return run(ctx)
+	})
+	return group.Wait()
+}
