@@ -28,12 +28,12 @@ type Tracker[B, P any] struct {
 	acks                // of the changes handed out by Next
 	places   []P        // of change n at n & mask, and the same for times
 	times    []int64    // Unix nanoseconds
-	saved    uint64 // a durable checkpoint covers every change up to this one
-	wantAt   uint64 // the next signal is due when acked reaches this
-	boundary B      // folded: all boundaries up to covered
-	covered  uint64 // the last change that belongs to boundary
-	before   uint64 // changes behind the start boundary that were done before the first Next
-	done     P      // the place of change acked, or of the last one of before
+	saved    uint64     // a durable checkpoint covers every change up to this one
+	wantAt   uint64     // the next signal is due when acked reaches this
+	boundary B          // folded: all boundaries up to covered
+	covered  uint64     // the last change that belongs to boundary
+	before   uint64     // changes behind the start boundary that were done before the first Next
+	done     P          // the place of change acked, or of the last one of before
 	pending  queue[marked[B]]
 	waiting  []waiter // in the order of their changes
 }

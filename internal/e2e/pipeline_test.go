@@ -102,7 +102,8 @@ func (p *pipelineUnderTest) verify(t *testing.T, addr string, sc scenario) {
 	equalsTables(t, "replay of the objects", source, replay(objects))
 	if sc.dedupe {
 		sameRecords(t, "objects against the stream without what was sent twice", objects, deduplicated(stream))
-		noChangeTwice(t, objects)
+		nothingTwice(t, objects)
+		allNumbered(t, objects)
 		noKeyBackwards(t, "objects", objects)
 	} else {
 		sameRecords(t, "objects against the stream", objects, stream)

@@ -31,6 +31,7 @@ type meta struct {
 	Position   string      `json:"stream-position"`
 	Term       json.Number `json:"writer-term"`
 	Epoch      json.Number `json:"source-epoch"`
+	Number     json.Number `json:"writer-sequence"`
 }
 
 // document is what a record says.
@@ -78,16 +79,30 @@ func (r rec) version() int64 {
 	return v
 }
 
-// change is a change record's identity at the source: the same for every time it is sent.
-func (r rec) change() string {
-	if r.Meta.RecordType != "data" || r.Meta.Operation == "load" {
-		return ""
+// identity is the same for every time that a record is sent: of a change its place at the source, of others their number.
+// A control record that every shard gets is one record a shard.
+func (r rec) identity() string {
+	switch {
+	case r.Meta.RecordType == "control":
+		return fmt.Sprint(r.Meta.Term, "/", r.Meta.Number, " in ", r.Shard)
+	case r.Meta.Operation == "load":
+		return fmt.Sprint(r.Meta.Term, "/", r.Meta.Number)
 	}
 	return fmt.Sprint(r.Meta.Epoch, " ", r.Meta.Position, " ", r.Meta.Operation)
 }
 
+// allNumbered checks that nothing is without the means to tell it from its repetition.
+func allNumbered(t *testing.T, records []rec) {
+	t.Helper()
+	for _, r := range records {
+		if (r.Meta.Position == "") == (r.Meta.Number == "") {
+			t.Fatalf("a record with the position %q has the number %q: %.300s", r.Meta.Position, r.Meta.Number, r.Raw)
+		}
+	}
+}
+
 // deduplicated is what a reader that follows the rules keeps of the records of a stream: nothing of a term lower than
-// one seen before in the shard, and every change once. It is written anew here, without a bound on the set.
+// one seen before in the shard, and everything once. It is written anew here, without a bound on the sets.
 func deduplicated(stream []rec) []rec {
 	type shard struct {
 		term int64
@@ -106,12 +121,11 @@ func deduplicated(stream []rec) []rec {
 			continue
 		}
 		s.term = term
-		if c := r.change(); c != "" {
-			if s.seen[c] {
-				continue
-			}
-			s.seen[c] = true
+		id := r.identity()
+		if s.seen[id] {
+			continue
 		}
+		s.seen[id] = true
 		kept = append(kept, r)
 	}
 	return kept
@@ -147,25 +161,22 @@ func sameRecords(t *testing.T, what string, got, want []rec) {
 	}
 }
 
-// noChangeTwice checks that no change stands in the objects more than once.
-func noChangeTwice(t *testing.T, objects []rec) {
+// nothingTwice checks that no record stands in the objects more than once.
+func nothingTwice(t *testing.T, objects []rec) {
 	t.Helper()
 	seen := map[string]string{}
 	doubled := 0
 	for _, r := range objects {
-		c := r.change()
-		if c == "" {
-			continue
-		}
-		if before, ok := seen[c]; ok {
+		id := r.identity()
+		if before, ok := seen[id]; ok {
 			if doubled++; doubled <= 3 {
-				t.Errorf("a change was stored twice:\n%.300s\n%.300s", before, r.Raw)
+				t.Errorf("a record was stored twice:\n%.300s\n%.300s", before, r.Raw)
 			}
 		}
-		seen[c] = r.Raw
+		seen[id] = r.Raw
 	}
 	if doubled > 0 {
-		t.Errorf("%d changes were stored twice", doubled)
+		t.Errorf("%d records were stored twice", doubled)
 	}
 }
 

@@ -46,6 +46,7 @@ const (
 	none flaw = iota
 	noWait
 	noNotes
+	noNumbers
 )
 
 // schedule is one random run: tables, rows, writers, and a Replicate that is killed and started again.
@@ -119,6 +120,8 @@ func newSchedule(t *testing.T, db *testservers.MySQLServer, seed uint64, f flaw)
 		s.gap, s.proxy.rewrite = 20*time.Millisecond, withoutTheWait
 	case noNotes:
 		s.proxy.delay = 8 * time.Millisecond
+	case noNumbers:
+		s.trouble = 0.1
 	}
 	s.prepare()
 	return s
@@ -236,8 +239,11 @@ func (s *schedule) config(l *life) pipeline.ReplicateConfig {
 			cfg.Records.BeforeImage = record.BeforeImage{Enabled: true, ColumnFilter: record.FilterAll}
 		}
 	}
-	if s.flaw == noNotes {
+	switch s.flaw {
+	case noNotes:
 		pipeline.IgnoreNotes(&cfg)
+	case noNumbers:
+		pipeline.IgnoreNumbers(&cfg)
 	}
 	return cfg
 }
@@ -376,6 +382,7 @@ func (s *schedule) run() (figures, []string) {
 }
 
 func (s *schedule) check() (figures, []string) {
+	s.stream.end()
 	tr := readTruth(s.t, s.db, s.schema, s.tables, s.from, binlogEnd(s.t, s.db))
 	c := newChecker(s.t, tr, s.tables, s.stream.log, flavorOf(s.db))
 	for _, m := range s.moments {
@@ -391,7 +398,7 @@ func (s *schedule) check() (figures, []string) {
 	f := c.figures
 	f.schedules, f.kills, f.cuts, f.commits = 1, s.figures.kills, s.figures.cuts, int(s.commits.Load())
 	f.refused, f.lost, f.reloads = s.stream.refused, s.stream.lost, int(s.reloaded.Load())
-	f.packed = s.stream.packed
+	f.packed, f.delayed = s.stream.packed, s.stream.delayed
 	return f, c.faults
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -31,11 +32,17 @@ type stream struct {
 	mu      sync.Mutex // covers everything below
 	log     []stored
 	clock   int64 // counts acknowledged requests and saved checkpoints
-	late    func()
-	lateFor int // requests until late is called
+	late    []postponed
 	refused int
 	lost    int
+	delayed int // records that came late
 	packed  int // records that came in aggregates
+}
+
+// postponed happens when so many more requests have come.
+type postponed struct {
+	requests int
+	happen   func()
 }
 
 // stored is a record in a shard. acked is 0 for one whose answer never arrived.
@@ -106,20 +113,40 @@ func shardID(i uint64) string { return fmt.Sprintf("shardId-%012d", i) }
 func (s *stream) postpone(requests int, f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lateFor, s.late = requests, f
+	s.late = append(s.late, postponed{requests, f})
 }
 
 // arrive counts a request, and lets happen what was postponed.
 func (s *stream) arrive() {
 	s.mu.Lock()
-	f := s.late
-	if s.lateFor--; f == nil || s.lateFor > 0 {
-		s.mu.Unlock()
-		return
+	var due []func()
+	s.late = slices.DeleteFunc(s.late, func(p postponed) bool {
+		if p.requests <= 1 {
+			due = append(due, p.happen)
+			return true
+		}
+		return false
+	})
+	for i := range s.late {
+		s.late[i].requests--
 	}
-	s.late = nil
 	s.mu.Unlock()
-	f()
+	for _, happen := range due {
+		happen()
+	}
+}
+
+func (s *stream) countDelayed(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delayed += n
+}
+
+// end lets everything happen that is still postponed.
+func (s *stream) end() {
+	for len(s.late) > 0 {
+		s.arrive()
+	}
 }
 
 // mark is how much is stored now, and the clock.
@@ -181,11 +208,13 @@ func (l *life) next() (f fate, err error) {
 	}
 	if l.r.Float64() < l.s.trouble {
 		r := rand.New(rand.NewPCG(l.r.Uint64(), 1))
-		switch l.r.IntN(4) {
+		switch l.r.IntN(5) {
 		case 0:
 			f.stored, f.answer = false, false
 		case 1:
 			f.answer = false
+		case 2:
+			f.stored, f.answer, f.late = false, false, 1+l.r.IntN(20)
 		default:
 			f.some = func(int) bool { return r.IntN(3) > 0 }
 		}
@@ -212,7 +241,10 @@ func (l *life) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, _ ..
 	pause(ctx, f.delay)
 	if f.late > 0 {
 		entries := cloneEntries(in.Records)
-		l.s.stream.postpone(f.late, func() { l.s.stream.put(entries, f.some, false) })
+		l.s.stream.postpone(f.late, func() {
+			l.s.stream.put(entries, f.some, false)
+			l.s.stream.countDelayed(len(entries))
+		})
 	}
 	if f.last {
 		defer l.kill()

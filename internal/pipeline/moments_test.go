@@ -89,6 +89,13 @@ func TestWithoutTheVisibilityWaitTheTestFails(t *testing.T) {
 	})
 }
 
+// TestWithoutTheNumbersTheTestFails leaves the numbers of records without a position out: what comes late is taken for new.
+func TestWithoutTheNumbersTheTestFails(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testservers.MySQLServer) {
+		mustFail(t, db, noNumbers, func(s *schedule) bool { return s.stream.lost > 0 })
+	})
+}
+
 // TestWithoutTheNotesTheTestFails lets every row of a chunk through, whatever happened to it meanwhile.
 func TestWithoutTheNotesTheTestFails(t *testing.T) {
 	eachServer(t, func(t *testing.T, db *testservers.MySQLServer) {
