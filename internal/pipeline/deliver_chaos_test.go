@@ -24,8 +24,9 @@ import (
 var chaosSchedules = flag.Int("deliver-schedules", 8, "random schedules of TestDeliverChaos")
 
 // TestDeliverChaos runs Delivers that are killed, left behind as zombies, cut off from the store and the bucket, and
-// lose answers, over a stream that is written, resent to, split and merged meanwhile, with checkpoints that are lost
-// now and then. However it goes, every change must be stored once, in the order of its key. In every other schedule
+// lose answers, over a stream that is written, resent to, split and merged meanwhile, and into which copies of loads come
+// late, with checkpoints that are lost now and then. However it goes, every change must be stored once, in the order of
+// its key, and every load once, not behind newer changes. In every other schedule
 // the records of a run belong under several prefixes, and some have none; writers cut at different places and die
 // between the objects of a run.
 func TestDeliverChaos(t *testing.T) {
@@ -46,6 +47,7 @@ func TestDeliverChaos(t *testing.T) {
 // TestDeliverChaosCanFail makes sure that the schedules need what they test.
 func TestDeliverChaosCanFail(t *testing.T) {
 	for name, mutant := range map[string]chaos{
+		"loads without numbers":    {bare: true},
 		"a bucket that overwrites": {mutant: func(b *memBucket) s3sink.Destination { return rewriting{b} }},
 		"a first object that does not settle where the run ends": {partitioned: true, mutant: func(b *memBucket) s3sink.Destination {
 			return &unsettled{memBucket: b, mine: map[string]s3sink.Meta{}}
@@ -76,8 +78,18 @@ type chaos struct {
 	next        int // the next change
 	junk        int // records of which no partition can be made
 	term        int
+	bare        bool       // loads have no numbers
+	loads       []lateLoad // of all terms
+	number      int        // of the newest load of the term
 	live        []*incarnation
 	faults      []string
+}
+
+// lateLoad is a load that is in the stream and may come again.
+type lateLoad struct {
+	id   string
+	key  int
+	data []byte
 }
 
 type incarnation struct {
@@ -215,6 +227,7 @@ func (c *chaos) begin(faults int, change ...func(*DeliverConfig)) *incarnation {
 func (c *chaos) write() {
 	if c.IntN(5) == 0 {
 		c.term++
+		c.number = 0
 		for n := max(0, c.next-c.IntN(30)); n < c.next; n++ {
 			c.putChange(n)
 		}
@@ -222,6 +235,13 @@ func (c *chaos) write() {
 	for range c.IntN(30) {
 		c.putChange(c.next)
 		c.next++
+		if c.IntN(4) == 0 {
+			c.putLoad()
+		}
+		if len(c.loads) > 0 && c.IntN(8) == 0 {
+			l := c.loads[len(c.loads)-1-c.IntN(min(len(c.loads), 20))]
+			c.stream.Put(c.home(l.key), l.data)
+		}
 		if c.partitioned && c.IntN(20) == 0 {
 			open := c.stream.Open()
 			c.stream.Put(open[c.IntN(len(open))], fmt.Appendf(nil, "junk %d", c.junk))
@@ -239,6 +259,22 @@ func (c *chaos) putChange(n int) {
 	data := fmt.Appendf(nil, `{"data":{"key":%d,"n":%d},"metadata":{"record-type":"data","operation":"update","stream-position":%q,"writer-term":%d,"source-epoch":1}}`+"\n",
 		key, n, place, c.term)
 	c.stream.Put(c.home(key), data)
+}
+
+// putLoad sends a row as the changes so far have made it.
+func (c *chaos) putLoad() {
+	n := c.next - 1 - c.IntN(min(c.next, chaosKeys)) // the newest of its key
+	key := n * 7 % chaosKeys
+	c.number++
+	number := fmt.Sprintf(`,"writer-sequence":%d`, c.number)
+	if c.bare {
+		number = ""
+	}
+	l := lateLoad{key: key, id: fmt.Sprintf("%d-%d", c.term, c.number)}
+	l.data = fmt.Appendf(nil, `{"data":{"key":%d,"n":%d,"load":%q},"metadata":{"record-type":"data","operation":"load","writer-term":%d,"source-epoch":1%s}}`+"\n",
+		key, n, l.id, c.term, number)
+	c.loads = append(c.loads, l)
+	c.stream.Put(c.home(key), l.data)
 }
 
 // home is the open shard of a key: the open shards share the keys in order of their names, but a child has its keys
@@ -289,11 +325,12 @@ func (c *chaos) reshard() {
 func (c *chaos) check() {
 	lines := c.bucket.lines(c.t)
 	seen := map[int]int{}
+	loads := map[string]int{}
 	junk := map[int]int{}
 	last := map[int]int{}
 	fault := func(format string, args ...any) {
 		c.faults = append(c.faults, fmt.Sprintf(format, args...))
-		if c.mutant == nil && len(c.faults) < 5 {
+		if c.mutant == nil && !c.bare && len(c.faults) < 5 {
 			c.t.Errorf(format, args...)
 		}
 	}
@@ -308,10 +345,16 @@ func (c *chaos) check() {
 				junk[n]++
 				continue
 			}
-			if _, err := fmt.Sscanf(strings.TrimPrefix(line, `{"data":{`), `"key":%d,"n":%d}`, &key, &n); err != nil {
+			row, id, isLoad := strings.Cut(line, `,"load":`)
+			if _, err := fmt.Sscanf(strings.TrimPrefix(row, `{"data":{`), `"key":%d,"n":%d`, &key, &n); err != nil {
 				c.t.Fatalf("stored line %q: %v", line, err)
 			}
-			seen[n]++
+			if isLoad {
+				id, _, _ = strings.Cut(id[1:], `"`)
+				loads[id]++
+			} else {
+				seen[n]++
+			}
 			if before, ok := last[key]; ok && n < before {
 				fault("%s: key %d: %d comes after %d", shard, key, n, before)
 			}
@@ -321,6 +364,11 @@ func (c *chaos) check() {
 	for n := range c.next {
 		if seen[n] != 1 {
 			fault("change %d of key %d is stored %d times", n, n*7%chaosKeys, seen[n])
+		}
+	}
+	for _, l := range c.loads {
+		if loads[l.id] != 1 {
+			fault("load %s of key %d is stored %d times", l.id, l.key, loads[l.id])
 		}
 	}
 	for n := range c.junk {
