@@ -23,6 +23,10 @@ func TestNumbersStayWithinTheSpan(t *testing.T) {
 			if want := len(open) == 0 || next-open[0] < span; ok != want || seq != next {
 				t.Fatalf("span %d: Next = %d, %t with %v open, want %d, %t", span, seq, ok, open, next, want)
 			}
+			many, ok2 := n.NextOfMany()
+			if want := ok && (len(open) == 0 || span-(next-open[0]) > span/16); ok2 != want || many != seq {
+				t.Fatalf("span %d: NextOfMany = %d, %t with %v open, want %d, %t", span, many, ok2, open, seq, want)
+			}
 			if ok && r.IntN(5) > 0 {
 				n.Take()
 				open = append(open, seq)
@@ -53,21 +57,24 @@ func TestNumbersAreWaitedFor(t *testing.T) {
 		if err := n.Await(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Await = %v while nothing is free", err)
 		}
-		waited := make(chan error, 2)
+		one, many := make(chan error, 2), make(chan error, 1)
 		for range 2 {
-			go func() { waited <- n.Await(t.Context()) }()
+			go func() { one <- n.Await(t.Context()) }()
 		}
-		n.Acked(2)
-		n.Acked(1)
-		synctest.Wait()
-		for range 2 {
-			select {
-			case err := <-waited:
-				if err != nil {
-					t.Error(err)
-				}
-			default:
-				t.Error("somebody waits on while a quarter is free")
+		go func() { many <- n.AwaitMany(t.Context()) }()
+		for _, step := range []struct {
+			seq       uint64
+			one, many int // that have an answer
+		}{{3, 0, 0}, {1, 2, 0}, {2, 2, 1}} {
+			n.Acked(step.seq)
+			synctest.Wait()
+			if len(one) != step.one || len(many) != step.many {
+				t.Errorf("behind %d, %d who want one and %d who want many have an answer", step.seq, len(one), len(many))
+			}
+		}
+		for _, err := range []error{<-one, <-one, <-many} {
+			if err != nil {
+				t.Error(err)
 			}
 		}
 	})

@@ -1,6 +1,9 @@
 package dedupe
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // numbers is which writer-sequence numbers of one term a shard has seen: the highest, and of the window numbers up to it
 // each one that was there. The lower ones need not be remembered, for a writer sends no number that is a window or more
@@ -8,7 +11,8 @@ import "slices"
 type numbers struct {
 	window uint64
 	high   uint64   // 0: none was seen
-	seen   []uint64 // the bit n % window is that of number n; nil: none was ever seen
+	seen   []uint64 // the bit n & mask is that of number n; nil: none was ever seen
+	mask   uint64   // covers the window, and is a power of two less 1
 }
 
 // check judges a number and takes it into account.
@@ -28,22 +32,28 @@ func (s *numbers) check(n uint64) Verdict {
 // rise makes n the highest number. Those between it and the last one were not seen.
 func (s *numbers) rise(n uint64) {
 	if s.seen == nil {
-		s.seen = make([]uint64, (s.window+63)/64)
+		s.mask = max(64, uint64(1)<<bits.Len64(s.window-1)) - 1
+		s.seen = make([]uint64, (s.mask+1)/64)
 	}
 	if n-s.high >= s.window {
 		clear(s.seen)
-	} else {
-		for k := s.high + 1; k <= n; k++ {
-			s.seen[k%s.window/64] &^= 1 << (k % s.window % 64)
-		}
+		s.high = n
 	}
-	s.high = n
+	for s.high < n {
+		s.high++
+		if s.high%64 == 0 && n-s.high >= 63 { // a whole word
+			s.seen[s.high&s.mask/64] = 0
+			s.high += 63
+			continue
+		}
+		s.seen[s.high&s.mask/64] &^= 1 << (s.high % 64)
+	}
 }
 
-func (s *numbers) set(n uint64) { s.seen[n%s.window/64] |= 1 << (n % s.window % 64) }
+func (s *numbers) set(n uint64) { s.seen[n&s.mask/64] |= 1 << (n % 64) }
 
 // has says whether n, which must lie in the window, was seen.
-func (s *numbers) has(n uint64) bool { return s.seen[n%s.window/64]&(1<<(n%s.window%64)) != 0 }
+func (s *numbers) has(n uint64) bool { return s.seen[n&s.mask/64]&(1<<(n%64)) != 0 }
 
 // span is how many numbers lie in the window.
 func (s *numbers) span() uint64 { return min(s.high, s.window) }
@@ -60,7 +70,7 @@ func (s *numbers) merge(other *numbers) {
 	if s.high > other.high {
 		low, high = other, s
 	}
-	union := numbers{window: s.window, high: high.high, seen: slices.Clone(high.seen)}
+	union := numbers{window: s.window, high: high.high, seen: slices.Clone(high.seen), mask: high.mask}
 	for back := range low.span() {
 		if n := low.high - back; union.high-n < union.window && low.has(n) {
 			union.set(n)
@@ -71,25 +81,25 @@ func (s *numbers) merge(other *numbers) {
 
 // bits has a bit for each number of the window, from the highest downwards, up to the last that was seen.
 func (s *numbers) bits() []byte {
-	bits := make([]byte, (s.span()+7)/8)
+	all := make([]byte, (s.span()+7)/8)
 	used := 0
 	for back := range s.span() {
 		if s.has(s.high - back) {
-			bits[back/8] |= 1 << (back % 8)
+			all[back/8] |= 1 << (back % 8)
 			used = int(back/8) + 1
 		}
 	}
-	return bits[:used]
+	return all[:used]
 }
 
 // setBits is bits backwards. It says false for what bits does not make.
-func (s *numbers) setBits(high uint64, bits []byte) bool {
+func (s *numbers) setBits(high uint64, all []byte) bool {
 	s.forget()
 	s.rise(high)
-	if len(bits) == 0 || bits[0]&1 == 0 || bits[len(bits)-1] == 0 {
+	if len(all) == 0 || all[0]&1 == 0 || all[len(all)-1] == 0 {
 		return false
 	}
-	for i, b := range bits {
+	for i, b := range all {
 		for bit := range 8 {
 			back := uint64(8*i + bit)
 			switch {

@@ -26,7 +26,7 @@ type eachShard interface {
 // fence puts a control record of our own term into every shard.
 func (e *emitter) fence(ctx context.Context, out eachShard) error {
 	e.mu.Lock()
-	n, err := e.awaitNumber(ctx)
+	n, err := e.controlNumber(ctx)
 	e.mu.Unlock()
 	if err == nil {
 		err = e.everywhere(ctx, out, exceptionsTable(), n)
@@ -88,7 +88,7 @@ func (e *emitter) controls(ctx context.Context, all []record.Control, done func(
 	ack := &countdown{acked: e.numberAcked, done: done}
 	ack.open.Store(int64(len(all)))
 	for _, c := range all {
-		n, err := e.awaitNumber(ctx)
+		n, err := e.controlNumber(ctx)
 		if err != nil {
 			return err
 		}

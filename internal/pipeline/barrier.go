@@ -47,7 +47,7 @@ func (e *emitter) announce(ctx context.Context, a *announcement) error {
 		return err
 	}
 	for _, c := range a.controls {
-		n, err := e.awaitNumber(ctx) // everything is acknowledged, so it does not wait
+		n, err := e.controlNumber(ctx) // everything is acknowledged, so it does not wait
 		if err != nil {
 			return err
 		}

@@ -103,7 +103,7 @@ func (e *emitter) emitRows(ctx context.Context, plan *record.Plan, w *window, p 
 		}
 		if w.keeps(p, p.next, e.rowKey) || e.ignoreNotes {
 			var ok bool
-			if stamp.Sequence, ok = e.number(); !ok {
+			if stamp.Sequence, ok = e.loadNumber(); !ok {
 				e.starve()
 				return false, nil
 			}

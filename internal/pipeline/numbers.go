@@ -10,13 +10,13 @@ import (
 // it that comes late. The number is taken with mu held, and the record put before mu is given away: so numbers follow the
 // order of the Puts. Without de-duplication there are none, and 0 stands for that.
 
-// number is the number that the next record without a position will have; takeNumber gives it away. It says false while
+// loadNumber is the number that the next load record will have; takeNumber gives it away. It says false while
 // there is none, since too many of those before are not acknowledged. Called with mu held.
-func (e *emitter) number() (n uint64, ok bool) {
+func (e *emitter) loadNumber() (n uint64, ok bool) {
 	if e.numbers == nil {
 		return 0, true
 	}
-	return e.numbers.Next()
+	return e.numbers.NextOfMany()
 }
 
 func (e *emitter) takeNumber() {
@@ -25,13 +25,16 @@ func (e *emitter) takeNumber() {
 	}
 }
 
-// awaitNumber takes a number. Called with mu held, which it gives away while there is none: those before are
-// acknowledged without the emitter, and changes go on meanwhile.
-func (e *emitter) awaitNumber(ctx context.Context) (uint64, error) {
+// controlNumber takes a number for a control record. Called with mu held, which it gives away while there is none: those
+// before are acknowledged without the emitter, and changes go on meanwhile.
+func (e *emitter) controlNumber(ctx context.Context) (uint64, error) {
+	if e.numbers == nil {
+		return 0, nil
+	}
 	for {
-		n, ok := e.number()
+		n, ok := e.numbers.Next()
 		if ok {
-			e.takeNumber()
+			e.numbers.Take()
 			return n, nil
 		}
 		e.mu.Unlock()
@@ -65,7 +68,7 @@ func (e *emitter) feed(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if e.numbers.Await(ctx) != nil {
+		if e.numbers.AwaitMany(ctx) != nil {
 			return nil
 		}
 		e.mu.Lock()

@@ -139,6 +139,31 @@ func TestAControlRecordWaitsForANumberAndHoldsNothingUp(t *testing.T) {
 	})
 }
 
+// TestAControlRecordDoesNotWaitInLineWithLoads announces a load while rows wait for numbers.
+func TestAControlRecordDoesNotWaitInLineWithLoads(t *testing.T) {
+	s := newSimulation(t, 1)
+	s.slow(64)
+	w, err := s.e.Open("shop", "ticket", 0)
+	must(t, err)
+	c := rowsFrom(s, w.Restart(), 100)
+	mark, _ := w.Mark(w.Now())
+	w.Deliver(t.Context(), mark, c)
+	if got := len(s.out.open); got != 60 {
+		t.Fatalf("%d rows are on their way", got)
+	}
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	drop := []record.Control{{Operation: record.DropTable, Schema: "shop", Table: "venue"}}
+	for range 4 {
+		must(t, s.e.controls(t.Context(), drop, func() {}))
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.e.controls(stopped, drop, func() {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a fifth one does not wait: %v", err)
+	}
+}
+
 // copies is a barrier that counts what is put into every shard.
 type copies struct {
 	t    *testing.T
@@ -151,7 +176,7 @@ func (b *copies) Flush(context.Context) error { return nil }
 func (b *copies) EachShard(_ context.Context, _ string, data []byte) error {
 	h, err := record.Parse(data)
 	must(b.t, err)
-	if next, ok := b.e.number(); !ok || next != h.Sequence+1 {
+	if next, ok := b.e.numbers.Next(); !ok || next != h.Sequence+1 {
 		b.t.Errorf("while %d is put, the next number is %d, %t", h.Sequence, next, ok)
 	}
 	b.seen = append(b.seen, h.Sequence)
@@ -173,7 +198,7 @@ func TestRecordsInEachShardHaveNumbers(t *testing.T) {
 	if !slices.Equal(b.seen, []uint64{1, 2, 3}) {
 		t.Errorf("numbers %v", b.seen)
 	}
-	if n, ok := s.e.number(); n != 4 || !ok {
+	if n, ok := s.e.numbers.Next(); n != 4 || !ok {
 		t.Errorf("the next number is %d, %t", n, ok)
 	}
 }
