@@ -44,6 +44,7 @@ type metadata struct {
 	GTID                    string `json:"gtid,omitempty"`
 	WriterTerm              uint64 `json:"writer-term,omitempty"`
 	SourceEpoch             uint64 `json:"source-epoch,omitempty"`
+	WriterSequence          uint64 `json:"writer-sequence,omitempty"`
 }
 
 // marshalMaps makes a record of maps, as programs do that let rules rename and drop keys.
@@ -272,6 +273,7 @@ func loadBare(ctx context.Context, p *params, done func(items, bytes int64)) err
 // loadBaseline makes a record of every row.
 func loadBaseline(ctx context.Context, p *params, done func(items, bytes int64)) error {
 	var names []string
+	rows := uint64(0)
 	return loadRows(ctx, p, done, func(fields []*mysql.Field, row []mysql.FieldValue) (int, error) {
 		if names == nil {
 			for _, f := range fields {
@@ -288,9 +290,10 @@ func loadBaseline(ctx context.Context, p *params, done func(items, bytes int64))
 				values[names[i]] = v
 			}
 		}
+		rows++
 		data, err := marshalStruct(values, &metadata{
 			Timestamp: time.Now().UTC().Format(timeFormat), RecordType: "data", Operation: "load",
-			PartitionKeyType: "primary-key", SchemaName: database, TableName: p.Table, WriterTerm: 1, SourceEpoch: 1,
+			PartitionKeyType: "primary-key", SchemaName: database, TableName: p.Table, WriterTerm: 1, SourceEpoch: 1, WriterSequence: rows,
 		})
 		return len(data), err
 	})

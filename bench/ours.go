@@ -175,6 +175,7 @@ func (t *loadTarget) encode(c *snapshot.Chunk) (err error) {
 	}
 	stamp := record.Stamp{Time: time.Now(), Term: 1, Epoch: 1, Memo: &t.memo}
 	for row := range c.Rows() {
+		stamp.Sequence = uint64(t.items) + 1
 		if t.data, err = t.plan.Append(t.data[:0], record.Load, row, nil, &stamp); err != nil {
 			return err
 		}
