@@ -9,15 +9,18 @@ import (
 	"time"
 )
 
-// EachShard puts a record with this partition key and data into every open shard, by explicit hash keys, and waits until
-// all are acknowledged. Shards that are
-// split or merged meanwhile are followed: when it returns, every open shard or an ancestor of it has the record. A
-// shard may get more than one.
-func (w *Writer) EachShard(ctx context.Context, key string, data []byte) error {
+// EachShard puts a record with this partition key into every open shard, by explicit hash keys, and waits until all are
+// acknowledged. Shards that are split or merged meanwhile are followed: when it returns, every open shard has a record,
+// or all its parents have, so that whoever replays the stream meets one behind all that was acknowledged before the call.
+// A shard may get more than one.
+//
+// data gives the record's data for each round of Puts. Readers that know a record by its number take one that comes to a
+// shard for repeated if an ancestor had it, even if the other parent did not; so each round must have another number.
+func (w *Writer) EachShard(ctx context.Context, key string, data func(context.Context) ([]byte, error)) error {
 	if err := w.awaitReady(ctx); err != nil {
 		return err
 	}
-	has := make(map[string]bool)
+	var s spread
 	for round := 0; ; round++ {
 		if round > 1 { // the listing lags behind: what it calls open took nothing
 			sleep(ctx, w.stopped, 250*time.Millisecond)
@@ -32,51 +35,69 @@ func (w *Writer) EachShard(ctx context.Context, key string, data []byte) error {
 		if err != nil {
 			return fmt.Errorf("put a record into each shard: %w", err)
 		}
-		lacking := withoutRecord(all, has)
+		lacking := s.lacking(all)
 		if len(lacking) == 0 {
 			return nil
 		}
-		if err := w.putInto(ctx, lacking, Record{Key: []byte(key), Data: data}, has); err != nil {
+		r := Record{Key: []byte(key)}
+		if r.Data, err = data(ctx); err == nil {
+			s.stored, err = w.putInto(ctx, lacking, r)
+		}
+		if err != nil {
 			return fmt.Errorf("put a record into each shard: %w", err)
 		}
 	}
 }
 
-// withoutRecord gives the open shards that neither have the record nor descend from a shard that has it. has gets what
-// is learned of descent.
-func withoutRecord(all []shard, has map[string]bool) []shard {
+// spread is which shards have a record that every shard is to have.
+type spread struct {
+	has    map[string]bool // it, or all its parents
+	stored map[string]bool // that of the last round came to it
+}
+
+// lacking takes the last round into account, and gives the open shards that have no record.
+func (s *spread) lacking(all []shard) (lacking []shard) {
+	if s.has == nil {
+		s.has = make(map[string]bool)
+	}
 	slices.SortFunc(all, func(a, b shard) int { return cmp.Compare(a.id, b.id) }) // parents before children
-	var lacking []shard
-	for _, s := range all {
-		if has[s.id] || has[s.parents[0]] || has[s.parents[1]] {
-			has[s.id] = true
-		} else if s.open {
-			lacking = append(lacking, s)
+	knows := make(map[string]bool)                                                // an ancestor has that of the last round
+	for _, sh := range all {
+		inherits := sh.parents[0] != ""
+		for _, p := range sh.parents {
+			if p != "" {
+				inherits = inherits && s.has[p]
+				knows[sh.id] = knows[sh.id] || knows[p] || s.stored[p]
+			}
+		}
+		switch {
+		case inherits || s.stored[sh.id] && !knows[sh.id]:
+			s.has[sh.id] = true
+		case sh.open && !s.has[sh.id]:
+			lacking = append(lacking, sh)
 		}
 	}
+	s.stored = nil
 	return lacking
 }
 
-// putInto puts a record at the begin of each shard's hash range, and notes where they were stored.
-func (w *Writer) putInto(ctx context.Context, shards []shard, r Record, has map[string]bool) error {
+// putInto puts a record at the begin of each shard's hash range, and says where they were stored.
+func (w *Writer) putInto(ctx context.Context, shards []shard, r Record) (stored map[string]bool, err error) {
 	f := newFence(len(shards))
 	for _, s := range shards {
 		r.HashKey = s.hashKey
 		if err := w.put(ctx, &r, f); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	select {
 	case <-f.done:
+		return f.in, nil
 	case <-w.stopped:
-		return w.failure()
+		return nil, w.failure()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	for id := range f.in {
-		has[id] = true
-	}
-	return nil
 }
 
 // fence collects where several records were stored.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"pgregory.net/rapid"
@@ -187,7 +190,7 @@ func TestEachShard(t *testing.T) {
 				f.plan = func(call int, _ *kinesis.PutRecordsInput) fault { return disturb(f, call) }
 				b := start(t, f, Config{CallTimeout: time.Second})
 				ended := make(chan error, 1)
-				go func() { ended <- b.w.EachShard(t.Context(), "fence", []byte("fence")) }()
+				go func() { ended <- b.w.EachShard(t.Context(), "fence", fences()) }()
 				for i := range 200 {
 					b.put(fmt.Sprint(i % 50))
 				}
@@ -201,25 +204,66 @@ func TestEachShard(t *testing.T) {
 	}
 }
 
-// wantFences checks that every open shard or an ancestor of it has a record with an explicit hash key.
+// fences gives records with numbers to EachShard, as the pipeline does.
+func fences() func(context.Context) ([]byte, error) {
+	n := 0
+	return func(context.Context) ([]byte, error) {
+		n++
+		return fmt.Appendf(nil, "fence %d", n), nil
+	}
+}
+
+// wantFences checks that every open shard, or all its parents, got a record with an explicit hash key that a reader keeps:
+// one with a number that neither the shard nor an ancestor of it has seen.
 func (f *fakeKinesis) wantFences(t *testing.T) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	has := make(map[string]bool)
-	for _, r := range f.records {
-		if r.explicit && r.data == "fence" {
-			has[r.shard] = true
-		}
-	}
+	has, seen := make(map[string]bool), make(map[string]map[string]bool)
 	for _, s := range f.shards {
+		has[s.id], seen[s.id] = len(s.parents) > 0, make(map[string]bool)
 		for _, p := range s.parents {
-			has[s.id] = has[s.id] || has[p]
+			has[s.id] = has[s.id] && has[p]
+			maps.Copy(seen[s.id], seen[p])
+		}
+		for _, r := range f.records {
+			if r.explicit && r.shard == s.id && strings.HasPrefix(r.data, "fence ") && !seen[s.id][r.data] {
+				has[s.id], seen[s.id][r.data] = true, true
+			}
 		}
 		if s.open && !has[s.id] {
-			t.Errorf("shard %s and its ancestors lack the record", s.id)
+			t.Errorf("shard %s lacks the record, and one of its parents does", s.id)
 		}
 	}
+}
+
+// Of two shards one has the record when they are merged. Its copy for the other comes to their child, where a reader
+// takes it for repeated.
+func TestEachShardWhenShardsMerge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, 2)
+		merged := false
+		f.plan = func(_ int, in *kinesis.PutRecordsInput) fault {
+			own := aws.ToString(in.Records[0].ExplicitHashKey) == "0" // of the first shard
+			switch {
+			case merged:
+			case own:
+				return fault{after: func(*kinesis.PutRecordsOutput) { f.merge(0); merged = true }}
+			default:
+				return fault{refuse: func(int, string) string { return "InternalFailure" }}
+			}
+			return fault{}
+		}
+		b := start(t, f, Config{ListEvery: time.Second})
+		if err := b.w.EachShard(t.Context(), "fence", fences()); err != nil {
+			t.Fatal(err)
+		}
+		if !merged {
+			t.Fatal("the shards were not merged")
+		}
+		f.wantFences(t)
+		b.finish()
+	})
 }
 
 func TestEachShardEnds(t *testing.T) {
@@ -229,13 +273,13 @@ func TestEachShardEnds(t *testing.T) {
 		b := start(t, f, Config{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := b.w.EachShard(ctx, "fence", []byte("fence")); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.w.EachShard(ctx, "fence", fences()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("EachShard = %v, want the context's error", err)
 		}
 		if err := b.end(); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.w.EachShard(t.Context(), "fence", []byte("fence")); !errors.Is(err, ErrStopped) {
+		if err := b.w.EachShard(t.Context(), "fence", fences()); !errors.Is(err, ErrStopped) {
 			t.Errorf("EachShard of a stopped writer = %v", err)
 		}
 	})
@@ -318,7 +362,7 @@ func runRandom(t *testing.T, f *fakeKinesis, cfg Config, seed uint64, keys, reco
 	}
 	b := start(t, f, cfg)
 	fenced := make(chan error, 1)
-	go func() { fenced <- b.w.EachShard(t.Context(), "fence", []byte("fence")) }()
+	go func() { fenced <- b.w.EachShard(t.Context(), "fence", fences()) }()
 	for range records {
 		key := fmt.Sprint("k", feed.IntN(keys)*feed.IntN(2)) // half of them are of one key
 		if err := b.w.Put(t.Context(), f.ledger.record(key, feed.IntN(padding+1))); err != nil {

@@ -54,7 +54,7 @@ func writeAndReshard(t *testing.T, s *testservers.AWSServer, records int, aggreg
 			split(t, s, client, 0)
 		case records / 2:
 			split(t, s, client, 1)
-			if err := w.EachShard(ctx, "fence", []byte("fence")); err != nil {
+			if err := w.EachShard(ctx, "fence", fences()); err != nil {
 				t.Fatal(err)
 			}
 		case records * 3 / 4:

@@ -20,30 +20,37 @@ func exceptionsTable() record.Control {
 
 // eachShard is what puts a record into every shard and waits until all have it.
 type eachShard interface {
-	EachShard(ctx context.Context, key string, data []byte) error
+	EachShard(ctx context.Context, key string, data func(context.Context) ([]byte, error)) error
 }
 
 // fence puts a control record of our own term into every shard.
 func (e *emitter) fence(ctx context.Context, out eachShard) error {
 	e.mu.Lock()
-	n, err := e.controlNumber(ctx)
-	e.mu.Unlock()
-	if err == nil {
-		err = e.everywhere(ctx, out, exceptionsTable(), n)
-	}
-	if err != nil {
+	defer e.mu.Unlock()
+	if err := e.everywhere(ctx, out, exceptionsTable()); err != nil {
 		return fmt.Errorf("announce the new writer in every shard: %w", err)
 	}
 	return nil
 }
 
-// everywhere puts a control record with this number into every shard.
-func (e *emitter) everywhere(ctx context.Context, out eachShard, c record.Control, n uint64) error {
-	c.Time, c.Term, c.Epoch, c.Sequence = time.Now(), e.term, e.epoch, n
-	if err := out.EachShard(ctx, c.PartitionKey(e.records), record.AppendControl(nil, c, e.records)); err != nil {
+// everywhere puts a control record into every shard. Called with mu held.
+func (e *emitter) everywhere(ctx context.Context, out eachShard, c record.Control) error {
+	var numbers []uint64
+	err := out.EachShard(ctx, c.PartitionKey(e.records), func(ctx context.Context) ([]byte, error) {
+		n, err := e.controlNumber(ctx)
+		if err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, n)
+		c.Time, c.Term, c.Epoch, c.Sequence = time.Now(), e.term, e.epoch, n
+		return record.AppendControl(nil, c, e.records), nil
+	})
+	if err != nil {
 		return err
 	}
-	e.numberAcked(n)
+	for _, n := range numbers {
+		e.numberAcked(n)
+	}
 	return nil
 }
 

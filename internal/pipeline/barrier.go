@@ -47,11 +47,7 @@ func (e *emitter) announce(ctx context.Context, a *announcement) error {
 		return err
 	}
 	for _, c := range a.controls {
-		n, err := e.controlNumber(ctx) // everything is acknowledged, so it does not wait
-		if err != nil {
-			return err
-		}
-		if err := e.everywhere(ctx, e.barrier, c, n); err != nil {
+		if err := e.everywhere(ctx, e.barrier, c); err != nil {
 			return fmt.Errorf("announce %s of %s.%s: %w", c.Operation, c.Schema, c.Table, err)
 		}
 	}

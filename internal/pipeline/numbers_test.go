@@ -173,20 +173,25 @@ type copies struct {
 
 func (b *copies) Flush(context.Context) error { return nil }
 
-func (b *copies) EachShard(_ context.Context, _ string, data []byte) error {
-	h, err := record.Parse(data)
-	must(b.t, err)
-	if next, ok := b.e.numbers.Next(); !ok || next != h.Sequence+1 {
-		b.t.Errorf("while %d is put, the next number is %d, %t", h.Sequence, next, ok)
+func (b *copies) EachShard(ctx context.Context, _ string, data func(context.Context) ([]byte, error)) error {
+	for range 2 {
+		made, err := data(ctx)
+		must(b.t, err)
+		h, err := record.Parse(made)
+		must(b.t, err)
+		if next, ok := b.e.numbers.Next(); !ok || next != h.Sequence+1 {
+			b.t.Errorf("while %d is put, the next number is %d, %t", h.Sequence, next, ok)
+		}
+		b.seen = append(b.seen, h.Sequence)
 	}
-	b.seen = append(b.seen, h.Sequence)
 	return nil
 }
 
-// TestRecordsInEachShardHaveNumbers: one each, whatever the number of shards, which is acknowledged when all have it.
+// TestRecordsInEachShardHaveNumbers: one for each round, whatever the number of shards, which are acknowledged when all
+// shards have the record.
 func TestRecordsInEachShardHaveNumbers(t *testing.T) {
 	s := newSimulation(t, 1)
-	s.slow(2)
+	s.slow(4)
 	b := &copies{t: t, e: s.e}
 	s.e.barrier, s.e.persist = b, func(context.Context) error { return nil }
 	must(t, s.e.fence(t.Context(), b))
@@ -195,10 +200,10 @@ func TestRecordsInEachShardHaveNumbers(t *testing.T) {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
 	must(t, s.e.announce(t.Context(), &a))
-	if !slices.Equal(b.seen, []uint64{1, 2, 3}) {
+	if !slices.Equal(b.seen, []uint64{1, 2, 3, 4, 5, 6}) {
 		t.Errorf("numbers %v", b.seen)
 	}
-	if n, ok := s.e.numbers.Next(); n != 4 || !ok {
+	if n, ok := s.e.numbers.Next(); n != 7 || !ok {
 		t.Errorf("the next number is %d, %t", n, ok)
 	}
 }

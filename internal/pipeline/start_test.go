@@ -84,7 +84,10 @@ func (l *tail) Put(_ context.Context, r kinesisout.Record) error {
 func (l *tail) Flush(context.Context) error { return nil }
 
 // EachShard implements barrier.
-func (l *tail) EachShard(context.Context, string, []byte) error { return nil }
+func (l *tail) EachShard(ctx context.Context, _ string, data func(context.Context) ([]byte, error)) error {
+	_, err := data(ctx)
+	return err
+}
 
 // read reads from what is saved, or from the configured start, up to end.
 func (l *tail) read(cfg ReplicateConfig, end source.Position) error {
