@@ -128,13 +128,13 @@ func (c *Coordinator) Decline(shard string) {
 // Changes has something when Held gives other grants than before, or a shard was read to its end.
 func (c *Coordinator) Changes() <-chan struct{} { return c.changes }
 
-// Held gives the grants that are neither lost nor released, by shard.
+// Held gives the grants that are neither lost nor released, by shard. Whoever got one must Release or End it.
 func (c *Coordinator) Held() map[string]*Grant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held := make(map[string]*Grant, len(c.grants))
 	for id, g := range c.grants {
-		if released, _ := g.closing(); !released && !g.isLost() {
+		if g.hand() {
 			held[id] = g
 		}
 	}
@@ -179,8 +179,15 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	return nil
 }
 
-// leave gives back what was released, and stops the rest.
+// leave gives back what was released or never given out, and stops the rest.
 func (c *Coordinator) leave() {
+	c.mu.Lock()
+	for _, g := range c.grants {
+		if g.idle() {
+			g.Release()
+		}
+	}
+	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Failover/2)
 	defer cancel()
 	for range 3 {

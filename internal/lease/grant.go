@@ -15,9 +15,11 @@ type Grant struct {
 	mu         sync.Mutex // covers what follows
 	wanted     bool
 	gone       bool
+	handed     bool // given out: somebody will Release it
 	released   bool
 	ended      bool
 	checkpoint string
+	deadline   time.Time
 	timer      *time.Timer // closes lost at the deadline
 
 	// Of the coordinator's goroutine:
@@ -56,6 +58,24 @@ func (g *Grant) close(ended bool) {
 	g.wake()
 }
 
+// hand gives the grant out, if it can still be had.
+func (g *Grant) hand() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.released || g.gone || !time.Now().Before(g.deadline) {
+		return false
+	}
+	g.handed = true
+	return true
+}
+
+// idle says that nobody works on the shard: the grant was given back, or was lost before it was given out.
+func (g *Grant) idle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.released || !g.handed
+}
+
 // closing says whether the grant was given back, and whether since its shard is at its end.
 func (g *Grant) closing() (released, ended bool) {
 	g.mu.Lock()
@@ -86,17 +106,11 @@ func (g *Grant) lose() bool {
 	return !g.released
 }
 
+// isLost goes by the clock: when a process goes on that was stopped, its timers may not have fired yet.
 func (g *Grant) isLost() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.gone
-}
-
-// isWanted says whether another worker waits.
-func (g *Grant) isWanted() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.wanted && !g.gone
+	return g.gone || !time.Now().Before(g.deadline)
 }
 
 // note puts what is to be told of progress into a lease.

@@ -32,7 +32,7 @@ func (c *Coordinator) tend(ctx context.Context, g *Grant) error {
 	for range 3 { // a lease that was changed meanwhile is looked at again
 		released, ended := g.closing()
 		if g.isLost() {
-			if released {
+			if g.idle() {
 				c.drop(g)
 			}
 			return nil
@@ -126,8 +126,9 @@ func (c *Coordinator) renewed(g *Grant, l Lease, sent time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.lease, g.sent = l, sent
-	if !g.gone {
-		g.timer.Reset(time.Until(sent.Add(c.hold)))
+	if now := time.Now(); !g.gone && now.Before(g.deadline) {
+		g.deadline = sent.Add(c.hold)
+		g.timer.Reset(g.deadline.Sub(now))
 	}
 }
 
@@ -147,7 +148,8 @@ func (c *Coordinator) grant(l Lease, sent time.Time) {
 	defer c.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.timer = time.AfterFunc(time.Until(sent.Add(c.hold)), func() { c.lose(g, "it could not be renewed in time") })
+	g.deadline = sent.Add(c.hold) // it may be over already: then the grant is lost, and taken anew
+	g.timer = time.AfterFunc(time.Until(g.deadline), func() { c.lose(g, "it could not be renewed in time") })
 	c.grants[l.Shard] = g
 	c.watched[l.Shard] = sighting{l, time.Now()}
 	poke(c.changes)
@@ -221,11 +223,23 @@ func (v *view) richest() (name string, leases []sighting) {
 
 // gauge tells the metrics.
 func (c *Coordinator) gauge() {
-	c.cfg.Metrics.Held.Set(float64(len(c.Held())))
+	c.cfg.Metrics.Held.Set(float64(c.count()))
 	c.mu.Lock()
 	known := c.graph != nil
 	c.mu.Unlock()
 	if known {
 		c.cfg.Metrics.Unowned.Set(float64(len(c.survey(time.Now()).free)))
 	}
+}
+
+// count is how many shards this worker has.
+func (c *Coordinator) count() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.grants {
+		if released, _ := g.closing(); !released && !g.isLost() {
+			n++
+		}
+	}
+	return n
 }
