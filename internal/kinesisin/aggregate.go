@@ -24,13 +24,24 @@ const (
 // Deaggregate takes an aggregated record apart. The parts are slices of data. Whatever is not an aggregate, or is a
 // damaged one, is one record as it stands, so that no byte is lost.
 func Deaggregate(data []byte) [][]byte {
+	records, _ := deaggregate(data, nil)
+	return records
+}
+
+// deaggregate takes an aggregated record apart. If one of its parts lies outside of a range, all of it does.
+func deaggregate(data []byte, within *HashRange) (records [][]byte, outside bool) {
 	body, ok := aggregateBody(data)
-	if ok {
-		if records, ok := parseAggregate(body); ok {
-			return records
-		}
+	if !ok {
+		return [][]byte{data}, false
 	}
-	return [][]byte{data}
+	a, ok := parseAggregate(body, within != nil)
+	if !ok {
+		return [][]byte{data}, false
+	}
+	if within != nil && within.outside(a) {
+		return nil, true
+	}
+	return a.data, false
 }
 
 func aggregateBody(data []byte) ([]byte, bool) {
@@ -42,9 +53,16 @@ func aggregateBody(data []byte) ([]byte, bool) {
 	return body, bytes.Equal(want[:], sum)
 }
 
+// parsed is an aggregate taken apart.
+type parsed struct {
+	data           [][]byte // of the records
+	keys, hashKeys [][]byte // these and the records only if they are asked for
+	records        []aggregated
+}
+
 // parseAggregate collects the records of an aggregate. Fields it does not know are skipped.
-func parseAggregate(body []byte) ([][]byte, bool) {
-	var records [][]byte
+func parseAggregate(body []byte, withKeys bool) (*parsed, bool) {
+	a := &parsed{}
 	keys, hashKeys := uint64(0), uint64(0)
 	var highestKey, highestHash uint64 // one more than the highest index used
 	for len(body) > 0 {
@@ -68,18 +86,27 @@ func parseAggregate(body []byte) ([][]byte, bool) {
 		switch number {
 		case fieldKey:
 			keys++
+			if withKeys {
+				a.keys = append(a.keys, value)
+			}
 		case fieldHashKey:
 			hashKeys++
+			if withKeys {
+				a.hashKeys = append(a.hashKeys, value)
+			}
 		case fieldRecord:
 			r, ok := parseRecord(value)
 			if !ok {
 				return nil, false
 			}
-			records = append(records, r.data)
+			a.data = append(a.data, r.data)
+			if withKeys {
+				a.records = append(a.records, r)
+			}
 			highestKey, highestHash = max(highestKey, r.key+1), max(highestHash, r.hash)
 		}
 	}
-	return records, highestKey <= keys && highestHash <= hashKeys
+	return a, highestKey <= keys && highestHash <= hashKeys
 }
 
 type aggregated struct {

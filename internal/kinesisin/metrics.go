@@ -8,6 +8,7 @@ type Metrics struct {
 	Bytes     prometheus.Counter
 	Throttled *prometheus.CounterVec // by shard
 	Failed    prometheus.Counter
+	Outside   prometheus.Counter
 }
 
 // NewMetrics makes the metrics and registers them, unless r is nil.
@@ -20,9 +21,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Bytes:     prometheus.NewCounter(opts("read_bytes_total", "Bytes of Kinesis records read.")),
 		Throttled: prometheus.NewCounterVec(opts("read_throttled_total", "Reading calls that Kinesis throttled."), []string{"shard"}),
 		Failed:    prometheus.NewCounter(opts("read_calls_failed_total", "Calls for reading that failed and were repeated, apart from throttled ones.")),
+		Outside: prometheus.NewCounter(opts("read_aggregates_dropped_total", "Aggregated records that were dropped because a record in them "+
+			"belongs to another shard's hash keys (delivery.kpl_hash_range_filter).")),
 	}
 	if r != nil {
-		r.MustRegister(m.Records, m.Bytes, m.Throttled, m.Failed)
+		r.MustRegister(m.Records, m.Bytes, m.Throttled, m.Failed, m.Outside)
 	}
 	return m
 }

@@ -17,7 +17,7 @@ import (
 type Record struct {
 	Sequence string
 	Arrival  time.Time
-	Data     [][]byte // what it holds: one record, or those of an aggregate
+	Data     [][]byte // what it holds: one record, or those of an aggregate; none if that was dropped
 }
 
 // Batch is the answer of one call.
@@ -39,13 +39,16 @@ type Request struct {
 	Shard string
 	From  Position
 	Seen  time.Time // everything that arrived until then has been read; zero if that is not known
+
+	// Within, if not nil, is the shard's range of hash keys: an aggregate of which a part lies outside is dropped as a whole.
+	Within *HashRange
 }
 
 // Read reads a shard and gives every answer to deliver, in order, until the shard ends (nil), ctx ends, deliver
 // returns an error, which is then returned as it is, or the position has expired (*ExpiredError). deliver may block:
 // nothing is read meanwhile.
 func (s *Stream) Read(ctx context.Context, req Request, deliver func(context.Context, *Batch) error) error {
-	r := &reader{Stream: s, shard: req.Shard, at: req.From, seen: req.Seen, want: firstRead, average: firstAverage}
+	r := &reader{Stream: s, shard: req.Shard, at: req.From, seen: req.Seen, within: req.Within, want: firstRead, average: firstAverage}
 	for {
 		iterator, err := r.iterator(ctx)
 		if err != nil {
@@ -79,6 +82,7 @@ type reader struct {
 	shard  string
 	at     Position
 	seen   time.Time
+	within *HashRange
 	called time.Time // when the last call was made
 	idle   bool      // it found nothing more
 
@@ -251,7 +255,10 @@ func (r *reader) batch(out *kinesis.GetRecordsOutput) *Batch {
 		b.Records[i] = Record{
 			Sequence: aws.ToString(rec.SequenceNumber),
 			Arrival:  aws.ToTime(rec.ApproximateArrivalTimestamp),
-			Data:     Deaggregate(rec.Data),
+		}
+		var outside bool
+		if b.Records[i].Data, outside = deaggregate(rec.Data, r.within); outside {
+			r.config.Metrics.Outside.Inc()
 		}
 		b.Reserved += int64(len(rec.Data))
 	}

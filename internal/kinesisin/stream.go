@@ -77,6 +77,8 @@ type Shard struct {
 	ID      string
 	Parents []string // the one it was split from, or the two it was merged from; they may no longer be listed
 	Closed  bool     // by a split or a merge: it gets no more records
+
+	StartHash, EndHash string // of its range of hash keys, as Kinesis writes them; "" where the endpoint says nothing
 }
 
 // Shards lists all shards that still hold records or can get some.
@@ -115,6 +117,9 @@ func shardOf(sh types.Shard) Shard {
 		if aws.ToString(p) != "" {
 			s.Parents = append(s.Parents, *p)
 		}
+	}
+	if r := sh.HashKeyRange; r != nil {
+		s.StartHash, s.EndHash = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
 	}
 	s.Closed = sh.SequenceNumberRange != nil && aws.ToString(sh.SequenceNumberRange.EndingSequenceNumber) != ""
 	return s

@@ -38,6 +38,7 @@ type Stream struct {
 
 type shard struct {
 	id      string
+	hashes  *types.HashKeyRange
 	parents []string
 	closed  bool
 	records []types.Record
@@ -89,6 +90,13 @@ func (s *Stream) Merge(a, b string) string {
 	defer s.mu.Unlock()
 	s.find(a).closed, s.find(b).closed = true, true
 	return s.add(a, b)
+}
+
+// Hashes gives a shard a range of hash keys.
+func (s *Stream) Hashes(id, first, last string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.find(id).hashes = &types.HashKeyRange{StartingHashKey: aws.String(first), EndingHashKey: aws.String(last)}
 }
 
 // Open lists the open shards.
@@ -195,7 +203,7 @@ func (s *Stream) ListShards(ctx context.Context, in *kinesis.ListShardsInput, _ 
 	out := &kinesis.ListShardsOutput{}
 	for i := from; i < min(from+size, len(s.shards)); i++ {
 		sh := s.shards[i]
-		d := types.Shard{ShardId: aws.String(sh.id), SequenceNumberRange: &types.SequenceNumberRange{StartingSequenceNumber: aws.String("0")}}
+		d := types.Shard{ShardId: aws.String(sh.id), HashKeyRange: sh.hashes, SequenceNumberRange: &types.SequenceNumberRange{StartingSequenceNumber: aws.String("0")}}
 		if sh.closed {
 			d.SequenceNumberRange.EndingSequenceNumber = aws.String("99999999")
 		}
