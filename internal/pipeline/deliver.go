@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/lease"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -23,18 +25,22 @@ type DeliverConfig struct {
 	Layout      s3sink.LayoutConfig
 	Bodies      s3sink.Bodies // where the writer puts records that are too large for the stream; nil: they stay references
 	Store       checkpoint.Store
-	Start       DeliverStart  // used where nothing is saved
-	Size        int64         // plain bytes after which an object is closed; default 5 MiB
-	Interval    time.Duration // time after which it is closed; 0 closes it with every answer of the stream
-	MaxBytes    int64         // memory for records of all shards; default 64 MiB
-	Partitions  int           // that a run may have at most; default 500, as Firehose's
-	Once        bool          // end when everything that is there is stored
-	AcceptLoss  bool          // go on where records have expired unread
-	Grace       time.Duration // for storing what is held at the end; default 25 s
-	ListEvery   time.Duration // between looks for new shards; default 1 min
-	SaveEvery   time.Duration // between checkpoints of a shard that stores nothing; default 5 min
-	Log         *slog.Logger
-	Registerer  prometheus.Registerer
+	Leases      func(stream string) lease.Table // of a stream, by its lease.StreamID; nil: one process has all shards
+	Failover    time.Duration                   // after which a silent process's leases go to others; default 10 s
+	Start       DeliverStart                    // used where nothing is saved
+	Size        int64                           // plain bytes after which an object is closed; default 5 MiB
+	Interval    time.Duration                   // time after which it is closed; 0 closes it with every answer of the stream
+	MaxBytes    int64                           // memory for records of all shards; default 64 MiB
+	Partitions  int                             // that a run may have at most; default 500, as Firehose's
+	Once        bool                            // end when everything that is there is stored
+	AcceptLoss  bool                            // go on where records have expired unread
+	// HashRangeFilter drops an aggregated record as a whole if one in it belongs into another shard.
+	HashRangeFilter bool
+	Grace           time.Duration // for storing what is held at the end; default 25 s
+	ListEvery       time.Duration // between looks for new shards; default 1 min
+	SaveEvery       time.Duration // between checkpoints of a shard that stores nothing; default 5 min
+	Log             *slog.Logger
+	Registerer      prometheus.Registerer
 }
 
 // DeliverStart is where delivery begins in a stream of which nothing is stored yet. The zero value is the oldest
@@ -47,14 +53,16 @@ type DeliverStart struct {
 // Deliver is the half that takes records from the stream to objects.
 //
 // Every shard has a worker of its own; a child's begins when all its parents' have ended. All workers share one
-// budget of bytes. What is stored is decided by the objects alone; the checkpoints say where to look.
+// budget of bytes. What is stored is decided by the objects alone; the checkpoints say where to look. With leases, several
+// processes share the shards; else one has them all, by a lock.
 type Deliver struct {
 	cfg       DeliverConfig
 	stream    *kinesisin.Stream
 	committer *s3sink.Committer
 	budget    *budget
 	metrics   *deliverMetrics
-	compress  chan struct{} // bounds how many objects are compressed at a time
+	leases    *lease.Metrics // nil without leases
+	compress  chan struct{}  // bounds how many objects are compressed at a time
 
 	streamHealth, destinationHealth, storeHealth, bodiesHealth *outage
 
@@ -111,6 +119,9 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 		Destination: cfg.Destination, Health: d.destinationHealth, Metrics: s3sink.NewMetrics(cfg.Registerer), Logger: cfg.Log,
 	})
 	d.metrics = newDeliverMetrics(cfg.Registerer, d)
+	if cfg.Leases != nil {
+		d.leases = lease.NewMetrics(cfg.Registerer)
+	}
 	if cfg.Once {
 		d.Drain()
 	}
@@ -146,11 +157,16 @@ func (d *Deliver) Ready() bool {
 }
 
 // Run delivers until ctx is done, everything is stored after Drain, or something fails that waiting cannot cure. When
-// ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough. While another
-// process delivers with the same store, Run stands by, unless it is to end by itself.
+// ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough. With leases, other
+// processes may deliver with the same store at the same time. Else Run stands by while one does, unless it is to end by itself.
 func (d *Deliver) Run(ctx context.Context) error {
-	t := &tenancy{store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, log: d.cfg.Log}
-	err := t.run(ctx, d.run)
+	var err error
+	if d.cfg.Leases != nil {
+		err = d.run(ctx)
+	} else {
+		t := &tenancy{store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, log: d.cfg.Log}
+		err = t.run(ctx, d.run)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}
@@ -180,7 +196,11 @@ func (d *Deliver) know(about kinesisin.Description) {
 // run reaches both ends and supervises the workers.
 func (d *Deliver) run(ctx context.Context) error {
 	d.budget.clear()
-	layouts, err := d.prepareLayouts(ctx)
+	var layouts *layoutVersions
+	err := d.agreed(func() (err error) {
+		layouts, err = d.prepareLayouts(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -188,12 +208,20 @@ func (d *Deliver) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if about.Spread && d.cfg.HashRangeFilter {
+		return errors.New("delivery.kpl_hash_range_filter: the stream spreads records over its shards without regard to their keys, so that nearly all aggregated records would be dropped; " +
+			"remove the key, or set the stream's record distribution strategy to USER_PARTITION_KEY")
+	}
 	if about.Spread {
 		d.cfg.Log.Warn("the stream spreads records over its shards without regard to their keys: their order is lost, and records that are sent twice are stored twice; "+
 			"set its record distribution strategy to USER_PARTITION_KEY", "stream", about.Name)
 	}
 	docs := &deliverDocs{store: d.cfg.Store, about: about}
-	start, err := docs.start(ctx, d.cfg.Start, d.stream.Shards)
+	var start startDoc
+	err = d.agreed(func() (err error) {
+		start, err = docs.start(ctx, d.cfg.Start, d.stream.Shards)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -205,8 +233,33 @@ func (d *Deliver) run(ctx context.Context) error {
 	defer d.started.Store(false)
 	d.cfg.Log.Info("delivering", "stream", about.Name, "destination", d.cfg.Destination.String(), "layout_version", layouts.current().version)
 	s := &supervisor{
-		Deliver: d, layouts: layouts, docs: docs, start: start,
-		running: map[string]bool{}, done: map[string]bool{}, drained: map[string]bool{}, ended: make(chan workerEnd),
+		Deliver: d, layouts: layouts, docs: docs, start: start, shares: d.shares(about),
+		have: map[string]share{}, running: map[string]bool{}, stored: map[string]bool{}, ended: make(chan workerEnd),
 	}
 	return s.run(ctx)
+}
+
+// agreed saves a document that the processes that start at the same time all save: who comes later takes what is there.
+func (d *Deliver) agreed(save func() error) error {
+	for {
+		err := save()
+		if d.cfg.Leases == nil || !errors.Is(err, checkpoint.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// shares is how the shards are divided among processes.
+func (d *Deliver) shares(about kinesisin.Description) shares {
+	if d.cfg.Leases == nil {
+		return newAllShares()
+	}
+	account := "000000000000"
+	if part := strings.Split(about.ARN, ":"); len(part) > 4 && part[4] != "" {
+		account = part[4]
+	}
+	return leasedShares{lease.New(lease.Config{
+		Table: d.cfg.Leases(lease.StreamID(account, about.Name, about.Created)), Failover: d.cfg.Failover,
+		Health: d.storeHealth, Metrics: d.leases, Log: d.cfg.Log,
+	})}
 }

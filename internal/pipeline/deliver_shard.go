@@ -30,6 +30,10 @@ type shardWorker struct {
 	pressure chan struct{}
 	abort    context.CancelCauseFunc // stops all workers
 
+	share  share
+	shared bool   // a conflict means that the shard is another process's
+	lose   func() // lets nothing be stored any more
+
 	// Of the worker's goroutine:
 	filter    *dedupe.Filter // nil if no layout in use de-duplicates
 	former    []formerLayout // layouts of which an object may be there that is to be continued
@@ -70,6 +74,13 @@ func (w *shardWorker) work(ctx, flushCtx context.Context) (finished bool, err er
 	if err != nil {
 		return false, err
 	}
+	if w.cfg.HashRangeFilter {
+		within, err := w.shard.Range()
+		if err != nil {
+			return false, err
+		}
+		request.Within = &within
+	}
 	w.holder = w.budget.join(w.pressure)
 	defer w.budget.leave(w.holder)
 	w.timer = time.NewTimer(time.Hour)
@@ -90,10 +101,16 @@ func (w *shardWorker) work(ctx, flushCtx context.Context) (finished bool, err er
 	if ctx.Err() != nil {
 		err = nil // told to stop, by whoever knows why
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case w.shared && errors.Is(err, checkpoint.ErrConflict):
+		w.lose() // what is held is another process's to store
+	default:
 		w.abort(err) // the time for storing what is held begins
 	}
-	return w.finish(flushCtx, err)
+	finished, err = w.finish(flushCtx, err)
+	w.abandon() // what could not be stored
+	return finished, err
 }
 
 // hand gives a batch to the worker.

@@ -350,8 +350,12 @@ func (w *shardWorker) setStored(through string, seen time.Time, layout int) {
 
 // saveDocs saves the shard's state and then that of de-duplication, which must never be ahead of it.
 func (w *shardWorker) saveDocs(ctx context.Context, window *windowDoc) error {
-	if err := w.docs.saveShard(ctx, w.shard.ID, &w.state); err != nil || window == nil {
+	if err := w.docs.saveShard(ctx, w.shard.ID, &w.state); err != nil {
 		return err
+	}
+	w.share.Progress(w.state.doc.Stored)
+	if window == nil {
+		return nil
 	}
 	rev, err := w.docs.saveWindow(ctx, w.shard.ID, *window, w.windowRev)
 	if err == nil {

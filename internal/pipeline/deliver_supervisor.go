@@ -3,36 +3,54 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
-// supervisor starts a worker for every shard whose turn has come, and ends when they have.
+// supervisor starts a worker for every shard that this process is to work on, and ends when there is nothing left.
 type supervisor struct {
 	*Deliver
 	layouts *layoutVersions
 	docs    *deliverDocs
 	start   startDoc
+	shares  shares
 
+	shards  []kinesisin.Shard // as listed last
+	have    map[string]share  // to be given back
 	running map[string]bool
-	done    map[string]bool // read to the end and stored
-	drained map[string]bool // stored as far as there was something to drain
+	stored  map[string]bool // as far as there was something to drain, by this process or another one
 	ended   chan workerEnd
 	stop    context.CancelCauseFunc // stops all workers
 }
 
 type workerEnd struct {
 	shard    string
-	finished bool // the shard is at its end
+	finished bool // the shard is stored to its end
+	drained  bool // and else as far as there was something to drain
 	err      error
 }
 
 // run supervises until ctx ends, nothing is left to drain, or a worker fails. It waits for all workers: once they are
-// told to stop, they have the grace period to store what they hold.
+// told to stop, they have the grace period to store what they hold. The shares last until all workers have ended.
 func (s *supervisor) run(ctx context.Context) error {
+	below, stopShares := context.WithCancel(context.WithoutCancel(ctx))
+	sharing := make(chan error, 1)
+	go func() { sharing <- s.shares.run(below) }()
+	err := s.runWorkers(ctx)
+	for _, share := range s.have {
+		share.Release()
+	}
+	stopShares()
+	return errors.Join(err, <-sharing)
+}
+
+func (s *supervisor) runWorkers(ctx context.Context) error {
 	workCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	flushCtx, stopFlush := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -57,30 +75,48 @@ func (s *supervisor) run(ctx context.Context) error {
 	return err
 }
 
+// lookAgain is how often a process that is to drain looks whether others have stored what is theirs.
+const lookAgain = time.Second
+
 // supervise starts workers until ctx ends or one fails.
 func (s *supervisor) supervise(ctx, flushCtx context.Context) error {
 	tick := time.NewTicker(s.cfg.ListEvery)
 	defer tick.Stop()
-	for look := true; ; {
-		if look {
-			if err := s.startReady(ctx, flushCtx); err != nil && ctx.Err() == nil {
+	for list := true; ; {
+		err := s.look(ctx, flushCtx, list)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		list = false
+		idle := len(s.running) == 0
+		var drain <-chan struct{}
+		var later <-chan time.Time
+		switch {
+		case idle && s.isDraining():
+			done, err := s.allStored(ctx)
+			if done || err != nil {
 				return err
 			}
-		}
-		if len(s.running) == 0 && s.isDraining() {
-			return nil
+			later = time.After(lookAgain)
+		case idle:
+			drain = s.draining
 		}
 		select {
 		case end := <-s.ended:
+			list = s.note(end)
 			if end.err != nil {
-				s.note(end)
 				return end.err
 			}
-			look = s.note(end)
+		case <-s.shares.changes():
 		case <-tick.C:
-			look = true
-		case <-s.newlyDraining():
-			look = true
+			list = true
+		case <-drain:
+			list = true
+		case <-later:
+			list = true
 		case <-ctx.Done():
 			return nil
 		}
@@ -93,64 +129,110 @@ func (s *supervisor) note(end workerEnd) bool {
 	s.mu.Lock()
 	delete(s.workers, end.shard)
 	s.mu.Unlock()
-	s.done[end.shard] = end.finished
-	s.drained[end.shard] = end.err == nil && !end.finished
-	return end.err == nil && end.finished
+	share := s.have[end.shard]
+	delete(s.have, end.shard)
+	if end.finished {
+		share.End()
+		return true
+	}
+	if end.drained {
+		s.stored[end.shard] = true
+		s.shares.decline(end.shard)
+	}
+	share.Release()
+	return false
 }
 
-// newlyDraining wakes the loop when Drain is called while nothing runs.
-func (s *supervisor) newlyDraining() <-chan struct{} {
-	if len(s.running) == 0 {
-		return s.draining
-	}
-	return nil
-}
-
-// startReady starts a worker for each shard that may be read and is not.
-func (s *supervisor) startReady(ctx, flushCtx context.Context) error {
-	about, err := s.stream.Describe(ctx) // it may have been deleted and made anew, or keep records for another time
-	if err != nil {
-		return err
-	}
-	s.know(about)
-	shards, err := s.stream.Shards(ctx)
-	if err != nil {
-		return err
-	}
-	saved := map[string]shardState{}
-	for _, sh := range shards {
-		if s.running[sh.ID] || s.done[sh.ID] || s.drained[sh.ID] {
-			continue
-		}
-		var state shardState
-		err := s.persist(ctx, func() (err error) {
-			state, err = s.docs.shard(ctx, sh.ID)
-			return err
-		})
+// look starts a worker for each shard that this process is to work on; list says whether to ask the stream for its shards.
+func (s *supervisor) look(ctx, flushCtx context.Context, list bool) error {
+	if list {
+		about, err := s.stream.Describe(ctx) // it may have been deleted and made anew, or keep records for another time
 		if err != nil {
 			return err
 		}
-		saved[sh.ID] = state
-		s.done[sh.ID] = state.doc.Ended
+		s.know(about)
+		if s.shards, err = s.stream.Shards(ctx); err != nil {
+			return err
+		}
+		s.shares.listed(s.shards)
 	}
-	for _, sh := range kinesisin.Ready(shards, func(id string) bool { return s.done[id] }) {
-		if s.running[sh.ID] || s.drained[sh.ID] {
-			continue
-		}
-		w := s.worker(sh, saved[sh.ID])
-		for _, p := range sh.Parents {
-			if slices.ContainsFunc(shards, func(l kinesisin.Shard) bool { return l.ID == p }) {
-				w.parents = append(w.parents, p)
+	for ended := true; ended; { // behind one that has ended, its children may begin
+		ended = false
+		held := s.shares.held()
+		for _, id := range slices.Sorted(maps.Keys(held)) {
+			if s.running[id] {
+				continue
 			}
+			s.have[id] = held[id]
+			done, err := s.begin(ctx, flushCtx, id)
+			if err != nil {
+				return err
+			}
+			ended = ended || done && !s.shares.shared()
 		}
-		s.launch(ctx, flushCtx, w)
 	}
 	return nil
+}
+
+// begin starts a worker for a shard that this process has, unless the shard is done.
+func (s *supervisor) begin(ctx, flushCtx context.Context, id string) (done bool, err error) {
+	state, err := s.state(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if state.doc.Ended {
+		s.have[id].End()
+		delete(s.have, id)
+		return true, nil
+	}
+	if newest := s.layouts.current().version; state.doc.Layout > newest {
+		return false, fmt.Errorf("%s was delivered under layout version %d by another process, and this one has version %d: give all deliver processes the same configuration, and restart this one",
+			id, state.doc.Layout, newest)
+	}
+	i := slices.IndexFunc(s.shards, func(sh kinesisin.Shard) bool { return sh.ID == id })
+	w := s.worker(s.shards[i], state)
+	w.parents = parentsOf(s.shards[i], s.shards)
+	s.launch(ctx, flushCtx, w)
+	return false, nil
+}
+
+func (s *supervisor) state(ctx context.Context, id string) (state shardState, err error) {
+	err = s.persist(ctx, func() (err error) {
+		state, err = s.docs.shard(ctx, id)
+		return err
+	})
+	return state, err
+}
+
+// allStored reports whether everything that was in the stream when draining began is stored, now that no worker runs.
+// Shards that other processes have are looked up; how far they are is told by those processes' clocks.
+func (s *supervisor) allStored(ctx context.Context) (bool, error) {
+	if !s.shares.shared() {
+		return true, nil
+	}
+	all := true
+	for _, sh := range s.shards {
+		if s.stored[sh.ID] {
+			continue
+		}
+		state, err := s.state(ctx, sh.ID)
+		if err != nil {
+			return false, err
+		}
+		if state.doc.Ended || s.shares.elsewhere(sh.ID) && state.doc.Seen.After(s.drainTime) {
+			s.stored[sh.ID] = true
+			s.shares.decline(sh.ID)
+			continue
+		}
+		all = false
+	}
+	return all, nil
 }
 
 func (s *supervisor) worker(sh kinesisin.Shard, state shardState) *shardWorker {
 	return &shardWorker{
 		Deliver: s.Deliver, shard: sh, layouts: s.layouts, docs: s.docs, start: s.start, state: state,
+		share: s.have[sh.ID], shared: s.shares.shared(),
 		chain:    s3sink.Chain{Stream: s.docs.about.Name, Created: s.docs.about.Created, Shard: sh.ID},
 		batches:  make(chan *kinesisin.Batch),
 		uploaded: make(chan uploadResult, 1),
@@ -165,8 +247,60 @@ func (s *supervisor) launch(ctx, flushCtx context.Context, w *shardWorker) {
 	s.mu.Lock()
 	s.workers[id] = w
 	s.mu.Unlock()
+	go func() { s.ended <- s.work(ctx, flushCtx, w) }()
+}
+
+// Why a worker is stopped while the others go on.
+var (
+	errHandOver  = errors.New("the shard is handed over to another process")
+	errShardLost = errors.New("the shard is another process's by now, or may be soon")
+)
+
+// work lets a worker work as long as this process has its shard. Losing a shard is no fault.
+func (s *supervisor) work(ctx, flushCtx context.Context, w *shardWorker) workerEnd {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	flushCtx, cut := context.WithCancelCause(flushCtx)
+	defer cut(nil)
+	w.lose = func() { cut(errShardLost) }
+	ended, watched := make(chan struct{}), make(chan struct{})
 	go func() {
-		finished, err := w.work(ctx, flushCtx)
-		s.ended <- workerEnd{id, finished, err}
+		defer close(watched)
+		s.watch(w.share, ended, stop, cut)
 	}()
+	finished, err := w.work(ctx, flushCtx)
+	close(ended)
+	<-watched
+	lost := errors.Is(context.Cause(flushCtx), errShardLost) || w.shared && errors.Is(err, checkpoint.ErrConflict)
+	handed := errors.Is(context.Cause(ctx), errHandOver)
+	_, unstored := errors.AsType[*UnstoredError](err)
+	drained := w.drained && err == nil && !lost && !finished
+	switch {
+	case err == nil:
+	case lost, handed && unstored:
+		s.cfg.Log.Warn("a shard went to another process, which reads again what was not stored", "shard", w.shard.ID, "error", err)
+		err = nil
+	}
+	return workerEnd{shard: w.shard.ID, finished: finished, drained: drained, err: err}
+}
+
+// watch stops a worker when another process is to have its shard: it may store what it holds, unless the shard is lost.
+func (s *supervisor) watch(share share, ended <-chan struct{}, stop, cut context.CancelCauseFunc) {
+	wanted := share.Wanted()
+	var grace <-chan time.Time
+	for {
+		select {
+		case <-wanted:
+			stop(errHandOver)
+			wanted, grace = nil, time.After(s.cfg.Grace)
+		case <-grace:
+			cut(errGraceOver)
+		case <-share.Lost():
+			cut(errShardLost)
+			stop(errShardLost)
+			return
+		case <-ended:
+			return
+		}
+	}
 }
