@@ -10,6 +10,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/console"
+	"github.com/binlogstreamer/binlogstreamer/internal/dynamo"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
 )
@@ -21,6 +22,7 @@ type parts struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	store    checkpoint.Store
+	table    *dynamo.Table     // the store's, where it is one in DynamoDB: leases are kept beside; else nil
 	node     *localstream.Node // the embedded stream; nil: the stream is elsewhere
 
 	replicate *pipeline.Replicate // nil: that half runs elsewhere
@@ -29,11 +31,11 @@ type parts struct {
 
 // assemble makes the parts that cfg's halves need. Nothing of it runs yet.
 func assemble(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry *prometheus.Registry, once bool) (*parts, error) {
-	store, err := openStore(ctx, cfg)
+	store, table, err := openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{cfg: cfg, log: log, registry: registry, store: store}
+	p := &parts{cfg: cfg, log: log, registry: registry, store: store, table: table}
 	if cfg.Stream.Embedded() {
 		if p.node, err = embeddedNode(cfg, cfg.Stream.Name, log, registry); err != nil {
 			return nil, err

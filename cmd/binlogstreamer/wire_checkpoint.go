@@ -15,11 +15,11 @@ import (
 )
 
 // openStore opens the store of checkpoints for use: a table that is missing is made, and a bucket has to show that it
-// keeps conditions.
-func openStore(ctx context.Context, cfg *config.Pipeline) (checkpoint.Store, error) {
-	store, table, err := makeStore(ctx, cfg)
+// keeps conditions. table is the store's, where it is one in DynamoDB.
+func openStore(ctx context.Context, cfg *config.Pipeline) (store checkpoint.Store, table *dynamo.Table, err error) {
+	store, table, err = makeStore(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if table != nil {
 		err = table.Ensure(ctx)
@@ -27,9 +27,9 @@ func openStore(ctx context.Context, cfg *config.Pipeline) (checkpoint.Store, err
 		err = s.Probe(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open checkpoint.store %s: %w", cfg.Checkpoint.Store, err)
+		return nil, nil, fmt.Errorf("open checkpoint.store %s: %w", cfg.Checkpoint.Store, err)
 	}
-	return store, nil
+	return store, table, nil
 }
 
 // makeStore connects the store of checkpoints. table is the store's, where it is one in DynamoDB. Only a folder is made.

@@ -9,6 +9,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/lease"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
@@ -41,6 +42,10 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 		in.PollInterval, in.CallInterval = 200*time.Millisecond, time.Millisecond
 	}
 	d := &cfg.Delivery
+	var leases func(stream string) lease.Table
+	if p.table != nil {
+		leases = func(stream string) lease.Table { return lease.NewDynamoDB(p.table, stream) }
+	}
 	return pipeline.NewDeliver(pipeline.DeliverConfig{
 		Stream:      in,
 		Destination: destination,
@@ -48,16 +53,18 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 		Bodies:      bodies,
 		Partitions:  d.Partitioning.MaxOpen,
 		Store:       p.store,
+		Leases:      leases,
 		Start:       pipeline.DeliverStart{Latest: d.StartFrom.Kind == config.Latest, Time: d.StartFrom.Time},
 		Size:        int64(d.BufferingHints.SizeInMBs) << 20,
 		Interval:    time.Duration(d.BufferingHints.IntervalInSeconds) * time.Second,
 		// A quarter of the ceiling: records are there once as they came and once more, compressed, while an object is made.
-		MaxBytes:   int64(cfg.MemoryLimit / 4),
-		Once:       once,
-		AcceptLoss: d.AcceptLoss,
-		Grace:      cfg.ShutdownGrace,
-		Log:        p.log.With("half", "deliver"),
-		Registerer: p.registry,
+		MaxBytes:        int64(cfg.MemoryLimit / 4),
+		Once:            once,
+		AcceptLoss:      d.AcceptLoss,
+		Grace:           cfg.ShutdownGrace,
+		HashRangeFilter: d.HashRange,
+		Log:             p.log.With("half", "deliver"),
+		Registerer:      p.registry,
 	}), nil
 }
 

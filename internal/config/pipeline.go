@@ -126,6 +126,7 @@ type Delivery struct {
 	Deduplicate    bool           `yaml:"deduplicate"`
 	StartFrom      StartFrom      `yaml:"start_from"`
 	AcceptLoss     bool           `yaml:"accept_loss"`
+	HashRange      bool           `yaml:"kpl_hash_range_filter"`
 }
 
 // Partitioning is Firehose's dynamic partitioning: which prefix a record belongs under follows from what it says.
