@@ -53,6 +53,7 @@ type Coordinator struct {
 	swept    bool       // leases without a shard were looked for since it changed
 	grants   map[string]*Grant
 	declined map[string]bool
+	retired  bool // nothing is taken any more
 	watched  map[string]sighting
 	brisk    time.Time // until then a hand-over may be under way: look often
 }
@@ -125,6 +126,19 @@ func (c *Coordinator) Decline(shard string) {
 	c.wake()
 }
 
+// Retire says that this worker wants no more shards at all. Those that it has it should Release, sooner or later.
+func (c *Coordinator) Retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retired = true
+}
+
+func (c *Coordinator) isRetired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.retired
+}
+
 // Changes has something when Held gives other grants than before, or a shard was read to its end.
 func (c *Coordinator) Changes() <-chan struct{} { return c.changes }
 
@@ -164,6 +178,7 @@ func poke(ch chan struct{}) {
 // Run keeps the leases until ctx ends; then it gives back those that were released. All grants must be released by
 // then: what is not runs out by itself.
 func (c *Coordinator) Run(ctx context.Context) error {
+	c.hurry() // others may start at the same time
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -179,8 +194,9 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	return nil
 }
 
-// leave gives back what was released or never given out, and stops the rest.
+// leave gives back what was released or never given out, and what others were asked for, and stops the rest.
 func (c *Coordinator) leave() {
+	c.Retire()
 	c.mu.Lock()
 	for _, g := range c.grants {
 		if g.idle() {
@@ -191,7 +207,14 @@ func (c *Coordinator) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Failover/2)
 	defer cancel()
 	for range 3 {
-		if _, err := c.look(ctx); err == nil && c.tendAll(ctx) == nil {
+		known, err := c.look(ctx)
+		if err == nil {
+			err = c.tendAll(ctx)
+		}
+		if err == nil && known {
+			err = each(ctx, c.claims(), c.giveBack)
+		}
+		if err == nil {
 			break
 		}
 	}
@@ -200,6 +223,32 @@ func (c *Coordinator) leave() {
 	for _, g := range c.grants {
 		g.lose()
 	}
+}
+
+// claims are the leases that have this worker's name without a grant.
+func (c *Coordinator) claims() (claims []Lease) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, s := range c.watched {
+		if c.grants[id] == nil && (s.Owner == c.cfg.Worker || s.CheckpointOwner == c.cfg.Worker) {
+			claims = append(claims, s.Lease)
+		}
+	}
+	return claims
+}
+
+// giveBack takes this worker's name out of a lease with which it does nothing. A former owner that is about to hand it over
+// has it again.
+func (c *Coordinator) giveBack(ctx context.Context, l Lease) error {
+	next := l.changed()
+	if l.Owner == c.cfg.Worker {
+		next.Owner = l.CheckpointOwner
+	}
+	next.CheckpointOwner = ""
+	if err := c.cfg.Table.Replace(ctx, l, next); err != nil && !errors.Is(err, ErrChanged) {
+		return err
+	}
+	return nil
 }
 
 // round looks at the leases, does what is due, and says when to look again.
@@ -212,7 +261,7 @@ func (c *Coordinator) round(ctx context.Context) time.Duration {
 	if tended := c.tendAll(ctx); err == nil {
 		err = tended
 	}
-	if err == nil && known {
+	if err == nil && known && !c.isRetired() {
 		err = c.take(limit)
 	}
 	if err == nil && known {

@@ -184,7 +184,13 @@ func (s *simulation) run() {
 	}
 	s.settled()
 	for len(s.workers) > 0 {
-		s.leave(s.workers[0])
+		w := s.workers[0]
+		s.leave(w)
+		for _, l := range s.service.All() {
+			if l.Owner == w.coordinator.Worker() {
+				s.fault("kept", "a worker that left keeps %+v", l)
+			}
+		}
 	}
 	time.Sleep(2 * time.Minute) // late requests
 }
@@ -364,6 +370,7 @@ func (w *worker) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	w.coordinator.Retire()
 	group.Wait()
 	stop()
 	<-ended

@@ -20,6 +20,8 @@ type shares interface {
 	held() map[string]share
 	// decline says that a shard is not wanted again.
 	decline(shard string)
+	// retire says that no more shards are wanted.
+	retire()
 	// elsewhere reports whether another live process has the shard, as far as is known.
 	elsewhere(shard string) bool
 	// shared says that other processes may work on other shards, and that one that saves too late has lost its shard.
@@ -56,6 +58,7 @@ func (a *allShares) listed(shards []kinesisin.Shard) { a.shards = shards }
 func (a *allShares) changes() <-chan struct{}        { return a.changed }
 func (a *allShares) decline(shard string)            { a.declined[shard] = true }
 func (a *allShares) elsewhere(string) bool           { return false }
+func (a *allShares) retire()                         {}
 func (a *allShares) shared() bool                    { return false }
 
 func (a *allShares) held() map[string]share {
@@ -95,6 +98,7 @@ func (l leasedShares) run(ctx context.Context) error { return l.Run(ctx) }
 func (l leasedShares) changes() <-chan struct{}      { return l.Changes() }
 func (l leasedShares) decline(shard string)          { l.Decline(shard) }
 func (l leasedShares) elsewhere(shard string) bool   { return l.Owner(shard) != "" }
+func (l leasedShares) retire()                       { l.Retire() }
 func (l leasedShares) shared() bool                  { return true }
 
 func (l leasedShares) listed(shards []kinesisin.Shard) {

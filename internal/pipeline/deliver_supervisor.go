@@ -66,6 +66,7 @@ func (s *supervisor) runWorkers(ctx context.Context) error {
 	})()
 
 	err := s.supervise(workCtx, flushCtx)
+	s.shares.retire()
 	stop(err)
 	for len(s.running) > 0 {
 		end := <-s.ended
