@@ -85,6 +85,7 @@ var steps = map[string]step{
 	"deliver gzip":    deliverGzip,
 	"deliver ours":    deliverOurs,
 	"records":         writeRecords,
+	"scale ours":      scaleOurs,
 }
 
 // runStep is the whole life of a child process; the result is its exit code.

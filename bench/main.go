@@ -45,7 +45,7 @@ func run() error {
 	flag.Int64Var(&s.LargeTx, "large-tx-mib", 1024, "size of the large transaction of the memory measurement")
 	flag.Int64Var(&s.Deliver, "deliver-mib", 384, "record bytes to deliver")
 	flag.StringVar(&out, "out", filepath.Join("bench", "results", "latest.json"), "where to write the results")
-	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default these), and ceiling: memory under extreme input")
+	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default these), and ceiling: memory under extreme input; or deliver-scale alone: several deliver processes")
 	flag.Int64Var(&s.Ceiling, "ceiling-mib", 2048, "size of the large transactions of the ceiling measurement")
 	flag.StringVar(&s.Cases, "cases", "", "what of the ceiling measurement is wanted: a part of the cases' names (default all)")
 	flag.StringVar(&profiles, "profile", "", "folder to write a CPU profile of each step into")
@@ -53,6 +53,9 @@ func run() error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if selection(only) == scalePart {
+		return measureScale(ctx, s)
+	}
 	r, err := measureAll(ctx, s, selection(only), profiles)
 	if err != nil {
 		return err
