@@ -93,7 +93,11 @@ func (m *scaling) changes(ctx context.Context, out io.Writer) error {
 	var windows []*window
 	during := func(name string, do func() error) error {
 		progress("%s", name)
-		w := &window{name: name, from: time.Now()}
+		began := time.Now()
+		w := &window{name: name, from: began.Add(-2 * scaleInterval)} // what is not stored yet belongs to it
+		if n := len(windows); n > 0 {
+			windows[n-1].to = w.from
+		}
 		windows = append(windows, w)
 		if do != nil {
 			if err := do(); err != nil {
@@ -102,7 +106,7 @@ func (m *scaling) changes(ctx context.Context, out io.Writer) error {
 			if err := m.shared(ctx, leases, running); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			w.settled = time.Since(w.from)
+			w.settled = time.Since(began)
 		}
 		if err := m.pause(ctx, scaleQuiet); err != nil {
 			return err
