@@ -88,7 +88,7 @@ func measureScale(ctx context.Context, s settings) (err error) {
 	if err := m.throughput(ctx, s.Deliver<<20/scaleRecord, out); err != nil {
 		return err
 	}
-	if err := m.changes(ctx, out); err != nil {
+	if err := errors.Join(out.Flush(), m.changes(ctx, out)); err != nil {
 		return err
 	}
 	return out.Flush()
@@ -104,9 +104,14 @@ func (m *scaling) startTable(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	// Without this a client that is killed in the middle of a request ends the server.
+	mend := filepath.Join(m.dir, "mend.js")
+	if err := os.WriteFile(mend, []byte("process.on('uncaughtException', e => { if (e.code !== 'ECONNRESET') { console.error(e); process.exit(1) } })\n"), 0o600); err != nil {
+		return nil, err
+	}
 	script := filepath.Join(dbserver.CacheDir(), "npm", "node_modules", "dynalite", "cli.js")
 	process, err := childproc.Start(childproc.Command{Path: program, Dir: m.dir, Log: filepath.Join(m.dir, "dynalite.log"),
-		Args: []string{script, "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--createTableMs", "0"}})
+		Args: []string{"--require", mend, script, "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--createTableMs", "0"}})
 	if err != nil {
 		return nil, err
 	}

@@ -166,6 +166,14 @@ func (c *Coordinator) Owner(shard string) string {
 	return s.holder()
 }
 
+// Ended says whether a shard's lease is known to be at its end.
+func (c *Coordinator) Ended(shard string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.watched[shard]
+	return ok && s.Ended()
+}
+
 func (c *Coordinator) wake() { poke(c.woken) }
 
 func poke(ch chan struct{}) {
@@ -179,7 +187,7 @@ func poke(ch chan struct{}) {
 // then: what is not runs out by itself.
 func (c *Coordinator) Run(ctx context.Context) error {
 	c.hurry() // others may start at the same time
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(c.round(ctx))
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		select {
@@ -270,7 +278,7 @@ func (c *Coordinator) round(ctx context.Context) time.Duration {
 	c.gauge()
 	switch {
 	case ctx.Err() != nil:
-		return 0
+		return often
 	case err != nil:
 		c.cfg.Health.Failing(fmt.Errorf("share the shards: %w", err))
 		return c.cfg.Failover / 10

@@ -17,6 +17,8 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/lease"
+	"github.com/binlogstreamer/binlogstreamer/internal/lease/leasetest"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
@@ -28,11 +30,15 @@ var chaosSchedules = flag.Int("deliver-schedules", 8, "random schedules of TestD
 // late, with checkpoints that are lost now and then. However it goes, every change must be stored once, in the order of
 // its key, and every load once, not behind newer changes. In every other schedule
 // the records of a run belong under several prefixes, and some have none; writers cut at different places and die
-// between the objects of a run.
+// between the objects of a run. In half of the schedules the processes share the shards by leases, and all live ones work at
+// the same time.
 func TestDeliverChaos(t *testing.T) {
 	for seed := range uint64(*chaosSchedules) {
 		synctest.Test(t, func(t *testing.T) {
 			c := &chaos{world: newWorld(t, 2), Rand: rand.New(rand.NewPCG(seed, 7)), partitioned: seed%2 == 1}
+			if seed%4 >= 2 {
+				c.leases = leasetest.NewService()
+			}
 			c.run()
 			if t.Failed() {
 				t.Fatalf("seed %d", seed)
@@ -75,8 +81,9 @@ type chaos struct {
 	*rand.Rand
 	mutant      func(*memBucket) s3sink.Destination // what each process has in place of the bucket; nil: the bucket
 	partitioned bool
-	next        int // the next change
-	junk        int // records of which no partition can be made
+	leases      *leasetest.Service // nil: by the lock
+	next        int                // the next change
+	junk        int                // records of which no partition can be made
 	term        int
 	bare        bool       // loads have no numbers
 	loads       []lateLoad // of all terms
@@ -172,6 +179,9 @@ func (c *chaos) run() {
 		}
 		if c.IntN(30) == 0 {
 			c.store.forget("deliver/")
+			if c.leases != nil {
+				c.leases.Clear() // they are in the same table
+			}
 		}
 		time.Sleep(time.Duration(c.IntN(90_000)) * time.Millisecond)
 	}
@@ -199,6 +209,13 @@ func (c *chaos) begin(faults int, change ...func(*DeliverConfig)) *incarnation {
 		cfg.Store, cfg.Destination = p, p
 		cfg.Size, cfg.Interval = int64(500+c.IntN(5000)), time.Duration(c.IntN(120))*time.Second
 		cfg.MaxBytes = 1 << 20
+		if c.leases != nil {
+			cfg.Leases = func(string) lease.Table {
+				table := c.leases.Table()
+				table.Around = p.share
+				return table
+			}
+		}
 		if c.partitioned {
 			cfg.Partitions = 1 + c.IntN(4)
 			cfg.Layout.Partitioned, cfg.Layout.Query = true, "{k: (.data.key % 3)}"
@@ -212,7 +229,7 @@ func (c *chaos) begin(faults int, change ...func(*DeliverConfig)) *incarnation {
 				i.ended <- nil
 				return
 			}
-			if !errors.Is(err, checkpoint.ErrConflict) && !errors.Is(err, errFlaky) && !errors.Is(err, errUnusable) {
+			if (!errors.Is(err, checkpoint.ErrConflict) || c.leases != nil) && !errors.Is(err, errFlaky) && !errors.Is(err, errUnusable) {
 				i.ended <- err
 				c.t.Errorf("Run = %v", err)
 				return

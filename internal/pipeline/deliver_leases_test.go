@@ -251,3 +251,15 @@ func TestDeliverRefusesAnOlderLayout(t *testing.T) {
 		}
 	})
 }
+
+// A lease that says more than the document is not waited for.
+func TestDeliverDrainsWithoutADocument(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, service := newWorld(t, 2), leasetest.NewService()
+		service.Put(lease.Lease{Shard: shard0, Checkpoint: lease.ShardEnd})
+		err := NewDeliver(w.config(leased(service), func(c *DeliverConfig) { c.Once = true })).Run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "the lease of "+shard0+" says SHARD_END") {
+			t.Errorf("Run = %v", err)
+		}
+	})
+}

@@ -24,6 +24,8 @@ type shares interface {
 	retire()
 	// elsewhere reports whether another live process has the shard, as far as is known.
 	elsewhere(shard string) bool
+	// finished reports whether a shard is said to be stored to its end, which its document must have said before.
+	finished(shard string) bool
 	// shared says that other processes may work on other shards, and that one that saves too late has lost its shard.
 	shared() bool
 }
@@ -58,6 +60,7 @@ func (a *allShares) listed(shards []kinesisin.Shard) { a.shards = shards }
 func (a *allShares) changes() <-chan struct{}        { return a.changed }
 func (a *allShares) decline(shard string)            { a.declined[shard] = true }
 func (a *allShares) elsewhere(string) bool           { return false }
+func (a *allShares) finished(shard string) bool      { return a.done[shard] }
 func (a *allShares) retire()                         {}
 func (a *allShares) shared() bool                    { return false }
 
@@ -98,6 +101,7 @@ func (l leasedShares) run(ctx context.Context) error { return l.Run(ctx) }
 func (l leasedShares) changes() <-chan struct{}      { return l.Changes() }
 func (l leasedShares) decline(shard string)          { l.Decline(shard) }
 func (l leasedShares) elsewhere(shard string) bool   { return l.Owner(shard) != "" }
+func (l leasedShares) finished(shard string) bool    { return l.Ended(shard) }
 func (l leasedShares) retire()                       { l.Retire() }
 func (l leasedShares) shared() bool                  { return true }
 

@@ -216,9 +216,14 @@ func (s *supervisor) allStored(ctx context.Context) (bool, error) {
 		if s.stored[sh.ID] {
 			continue
 		}
+		finished := s.shares.finished(sh.ID)
 		state, err := s.state(ctx, sh.ID)
 		if err != nil {
 			return false, err
+		}
+		if finished && !state.doc.Ended {
+			return false, fmt.Errorf("%w: the lease of %s says SHARD_END, and checkpoint %s, which must say that it is stored to its end, does not: restore it, or delete the lease to deliver the shard anew",
+				errUnusable, sh.ID, s.docs.name("shards", sh.ID))
 		}
 		if state.doc.Ended || s.shares.elsewhere(sh.ID) && state.doc.Seen.After(s.drainTime) {
 			s.stored[sh.ID] = true

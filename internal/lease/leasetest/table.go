@@ -57,6 +57,13 @@ func (s *Service) Put(l lease.Lease) {
 	s.leases[l.Shard] = l
 }
 
+// Clear removes everything.
+func (s *Service) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.leases)
+}
+
 func (t *Table) around(ctx context.Context, call string, do func() error) error {
 	if t.Around != nil {
 		return t.Around(ctx, call, do)
