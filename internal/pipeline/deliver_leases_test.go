@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 	"strings"
 	"testing"
@@ -262,4 +263,39 @@ func TestDeliverDrainsWithoutADocument(t *testing.T) {
 			t.Errorf("Run = %v", err)
 		}
 	})
+}
+
+// kplAggregate is a record of the producer library that holds one record of a partition key.
+func kplAggregate(key, data string) []byte {
+	rec := append([]byte{0x08, 0, 0x1a, byte(len(data))}, data...)
+	body := append([]byte{0x0a, byte(len(key))}, key...)
+	body = append(append(body, 0x1a, byte(len(rec))), rec...)
+	sum := md5.Sum(body)
+	return append(append([]byte("\xf3\x89\x9a\xc2"), body...), sum[:]...)
+}
+
+func TestDeliverHashRangeFilter(t *testing.T) {
+	for _, filter := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.stream.Hashes(shard0, "0", "170141183460469231731687303715884105727") // "a" is in the lower half, "b" is not
+			for i, key := range []string{"a", "b", "a"} {
+				w.stream.Put(shard0, kplAggregate(key, fmt.Sprintf("%d\n", i)))
+			}
+			set := func(c *DeliverConfig) { c.HashRangeFilter = filter }
+			w.drain(set)
+			want := "0 1 2"
+			if filter {
+				want = "0 2"
+			}
+			if got := strings.Join(w.bucket.lines(t)[shard0], " "); got != want {
+				t.Errorf("with the filter %v stored are %q, want %q", filter, got, want)
+			}
+			w.stream.Auto = true
+			err := NewDeliver(w.config(set, func(c *DeliverConfig) { c.Once = true })).Run(t.Context())
+			if refused := err != nil && strings.Contains(err.Error(), "kpl_hash_range_filter"); refused != filter {
+				t.Errorf("with the filter %v on a stream that ignores keys Run = %v", filter, err)
+			}
+		})
+	}
 }
