@@ -29,7 +29,7 @@ func TestShardsAreShared(t *testing.T) {
 	server.CreateStream(t, streamName, shards)
 	dir := t.TempDir()
 	p := &pipelineUnderTest{dir: dir, streamEndpoint: server.Endpoint, kinesis: server, destination: "file://" + filepath.Join(dir, "objects"),
-		checkpoints: fmt.Sprintf("{store: \"dynamodb://state\", region: us-east-1, endpoint: %q}", table.Endpoint)}
+		checkpoints: fmt.Sprintf("{store: \"dynamodb://state\", region: us-east-1, endpoint: %q, failover_time: 3s}", table.Endpoint)}
 	p.config = writeConfig(t, dir, p.yaml(scenario{dedupe: true}, "127.0.0.1", 1))
 	l := &leaseTable{t: t, server: server, table: &dynamo.Table{API: table.DynamoDB(), Name: "state"}, shards: shards}
 
