@@ -223,6 +223,14 @@ func probe(t *testing.T, open func() checkpoint.Store) {
 			t.Error(err)
 		}
 	}
+	twice := open()
+	checkpoint.Meddle(twice, func(_ context.Context, do checkpoint.Replace) (string, error) {
+		_, _ = do()
+		return do()
+	})
+	if err := twice.(prober).Probe(t.Context()); err != nil {
+		t.Errorf("Probe through a client that makes each call again = %v", err)
+	}
 	if names, err := s.List(t.Context(), ""); err != nil || len(names) > 0 {
 		t.Errorf("after a probe List = %q, %v", names, err)
 	}

@@ -171,6 +171,13 @@ func (e *S3Error) Error() string {
 // Unwrap gives the cause.
 func (e *S3Error) Unwrap() error { return e.Err }
 
+// RestartHelps tells the command that the store may answer the next time: it was not reached, its answer was cut off, or it
+// is not well.
+func (e *S3Error) RestartHelps() bool {
+	status, code := s3Answer(e.Err)
+	return e.Hint == "" && (status == 0 || status == http.StatusOK || status >= http.StatusInternalServerError || code == "SlowDown")
+}
+
 func (b *s3Backend) fault(step, where string, err error) error {
 	status, code := s3Answer(err)
 	hint := ""

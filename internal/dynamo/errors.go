@@ -3,8 +3,10 @@ package dynamo
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 )
 
@@ -27,6 +29,18 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// RestartHelps tells the command that DynamoDB may answer the next time: it was not reached, its answer was cut off, it is
+// not well, or there were too many requests.
+func (e *Error) RestartHelps() bool {
+	status := 0
+	if r, ok := errors.AsType[*awshttp.ResponseError](e.Err); ok {
+		status = r.HTTPStatusCode()
+	}
+	code := Code(e.Err)
+	return e.Hint == "" && (status == 0 || status == http.StatusOK || status >= http.StatusInternalServerError ||
+		strings.HasPrefix(code, "Throttling") || code == "ProvisionedThroughputExceededException" || code == "RequestLimitExceeded")
+}
 
 // Fault makes an *Error of an SDK error of one of the table's calls; action is the call's name, such as PutItem.
 func (t *Table) Fault(action string, err error) error {
