@@ -162,13 +162,17 @@ func KinesisLocal(t testing.TB, streams ...string) *AWSServer {
 	}
 	s := awsServer(t, "kinesis-local", func(s *AWSServer, port int) (childproc.Command, error) {
 		tls, err := childproc.FreePort()
+		var initial []string // an empty list is refused
+		if len(streams) > 0 {
+			initial = []string{"INITIALIZE_STREAMS=" + strings.Join(streams, ",")}
+		}
 		return childproc.Command{Path: program, Log: s.Log, Dir: strings.TrimSuffix(script, "main.js"), Args: []string{script},
-			Env: []string{
-				"KINESIS_MOCK_PLAIN_PORT=" + strconv.Itoa(port), "KINESIS_MOCK_TLS_PORT=" + strconv.Itoa(tls),
-				"INITIALIZE_STREAMS=" + strings.Join(streams, ","), "AWS_REGION=" + Region, "LOG_LEVEL=WARN",
+			Env: append(initial,
+				"KINESIS_MOCK_PLAIN_PORT="+strconv.Itoa(port), "KINESIS_MOCK_TLS_PORT="+strconv.Itoa(tls),
+				"AWS_REGION="+Region, "LOG_LEVEL=WARN",
 				"CREATE_STREAM_DURATION=0ms", "DELETE_STREAM_DURATION=0ms", "UPDATE_SHARD_COUNT_DURATION=0ms",
 				"SPLIT_SHARD_DURATION=0ms", "MERGE_SHARDS_DURATION=0ms", "SHARD_LIMIT=1000",
-			}}, err
+			)}, err
 	}, answersHTTP)
 	for _, stream := range streams {
 		name, _, _ := strings.Cut(stream, ":")
