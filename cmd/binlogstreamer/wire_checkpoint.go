@@ -26,7 +26,10 @@ func openStore(ctx context.Context, cfg *config.Pipeline) (store checkpoint.Stor
 	} else if s, ok := store.(*checkpoint.S3); ok {
 		err = s.Probe(ctx)
 	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, nil, context.Cause(ctx)
+	case err != nil:
 		return nil, nil, fmt.Errorf("open checkpoint.store %s: %w", cfg.Checkpoint.Store, err)
 	}
 	return store, table, nil
