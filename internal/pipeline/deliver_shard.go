@@ -223,7 +223,8 @@ func (w *shardWorker) endBatch() {
 	w.book()
 	w.budget.Add(-b.Reserved)
 	w.atEnd = b.End
-	w.drained = w.drained || b.CaughtUp() && w.isDraining() && b.Asked.After(w.drainTime)
+	// A closed shard may have empty answers before the one that says so, and its children wait for that.
+	w.drained = w.drained || !w.shard.Closed && b.CaughtUp() && w.isDraining() && b.Asked.After(w.drainTime)
 	w.heard(b)
 }
 

@@ -231,6 +231,21 @@ func TestDeliverDrains(t *testing.T) {
 	})
 }
 
+// TestDeliverDrainsBehindAnEmptyAnswer drains a stream whose closed shards give empty answers before they say that they are
+// at their ends. What is in their children is there, too.
+func TestDeliverDrainsBehindAnEmptyAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.stream.EmptyBeforeEnd = 2
+		a, b := w.stream.Split(shard0)
+		w.put(a, 0, 7)
+		w.put(b, 7, 11)
+		w.drain()
+		w.want(a, 0, 7)
+		w.want(b, 7, 11)
+	})
+}
+
 func TestDeliverStart(t *testing.T) {
 	for name, tc := range map[string]struct {
 		start DeliverStart

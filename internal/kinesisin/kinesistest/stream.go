@@ -26,6 +26,8 @@ type Stream struct {
 	PageSize  int           // shards per page of ListShards; 0 means 1000
 	Iterators time.Duration // how long an iterator lives; 0 means five minutes
 	Auto      bool          // record distribution AUTO
+	// EmptyBeforeEnd is how many empty answers a closed shard gives before it says that it is at its end.
+	EmptyBeforeEnd int
 	// Fault is asked before every call: "describe", "list", "iterator" or "get", with the shard. A non-nil error is
 	// the call's answer.
 	Fault func(call, shard string) error
@@ -43,6 +45,7 @@ type shard struct {
 	closed  bool
 	records []types.Record
 	forgot  string // sequence number of the last record that was removed by hand
+	empty   int    // answers of EmptyBeforeEnd that were given
 }
 
 // New is an active stream with open shards.
@@ -297,7 +300,11 @@ func (s *Stream) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ 
 		n, _ := strconv.ParseInt(*r.SequenceNumber, 10, 64)
 		next = strconv.FormatInt(n+1, 10)
 	}
-	if sh.closed && *out.MillisBehindLatest == 0 {
+	late := sh.closed && len(out.Records) == 0 && sh.empty < s.EmptyBeforeEnd
+	if late {
+		sh.empty++
+	}
+	if sh.closed && *out.MillisBehindLatest == 0 && !late {
 		for _, c := range s.shards {
 			if slices.Contains(c.parents, sh.id) {
 				out.ChildShards = append(out.ChildShards, types.ChildShard{ShardId: aws.String(c.id), ParentShards: c.parents})
