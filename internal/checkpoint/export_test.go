@@ -119,3 +119,6 @@ func (m *MemoryService) Damage() {
 		m.items[p] = item
 	}
 }
+
+// ErrChanged is what a backend says when its condition did not hold.
+var ErrChanged = errChanged

@@ -270,16 +270,16 @@ var ErrIgnoresConditions = errors.New("the store replaces what was changed in be
 // Probe tries out whether the store can be written to and keeps conditions. It leaves nothing behind if it may delete.
 func (r *remote) Probe(ctx context.Context) error {
 	p := place{isProbe, "probe-" + rand.Text()[:12]} // of our own: others may probe, too
-	first, err := r.probe(ctx, p, None, "")
+	first, err := r.probeStored(ctx, p, "")
 	if err != nil {
 		return fmt.Errorf("create %s to try the store out: %w", r.backend.where(p), err)
 	}
 	defer func() { _ = r.backend.remove(context.WithoutCancel(ctx), p) }()
-	if _, err := r.probe(ctx, p, None, first); err != nil {
+	if _, err := r.probeStored(ctx, p, first); err != nil {
 		return fmt.Errorf("replace %s to try the store out: %w", r.backend.where(p), err)
 	}
 	for _, old := range []string{"", first} {
-		switch _, err := r.probe(ctx, p, None, old); {
+		switch _, _, err := r.probe(ctx, p, old); {
 		case err == nil:
 			return fmt.Errorf("%s: %w; checkpoints of two processes could overwrite each other: use a store with conditional writes", r.backend.where(p), ErrIgnoresConditions)
 		case !errors.Is(err, errChanged):
@@ -289,20 +289,38 @@ func (r *remote) Probe(ctx context.Context) error {
 	return nil
 }
 
-func (r *remote) probe(ctx context.Context, p place, rev Revision, tag string) (string, error) {
-	next := r.revision(rev, r.attempts.Add(1))
+// probe stores another document at a place and gives its tag, and the document.
+func (r *remote) probe(ctx context.Context, p place, tag string) (string, []byte, error) {
+	next := r.revision(None, r.attempts.Add(1))
 	b, err := encodeDocument(p.name, next, time.Now(), nil)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	stored, err := r.backend.replace(ctx, p, b, next, tag)
-	if errors.Is(err, errChanged) {
-		// A call is made again when its answer is lost, and then meets what it has stored itself.
-		if found, now, readErr := r.backend.read(ctx, p); readErr == nil && bytes.Equal(found, b) {
+	return stored, b, err
+}
+
+// probeStored is probe where the condition holds. It is refused all the same when the call was made twice since the first
+// answer was lost, and while another request is under way.
+func (r *remote) probeStored(ctx context.Context, p place, tag string) (string, error) {
+	for try := 1; ; try++ {
+		stored, b, err := r.probe(ctx, p, tag)
+		if !errors.Is(err, errChanged) {
+			return stored, err
+		}
+		found, now, readErr := r.backend.read(ctx, p)
+		switch {
+		case readErr == nil && bytes.Equal(found, b):
 			return now, nil
+		case readErr != nil && !errors.Is(readErr, ErrNotFound):
+			return "", readErr
+		case try == 5:
+			return "", err
+		}
+		if err := backoff.Sleep(ctx, time.Duration(try)*20*time.Millisecond); err != nil {
+			return "", err
 		}
 	}
-	return stored, err
 }
 
 // usable says whether a call with a name can be begun at all.

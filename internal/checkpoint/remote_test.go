@@ -231,6 +231,16 @@ func probe(t *testing.T, open func() checkpoint.Store) {
 	if err := twice.(prober).Probe(t.Context()); err != nil {
 		t.Errorf("Probe through a client that makes each call again = %v", err)
 	}
+	busy, calls := open(), 0
+	checkpoint.Meddle(busy, func(_ context.Context, do checkpoint.Replace) (string, error) {
+		if calls++; calls%2 == 1 {
+			return "", checkpoint.ErrChanged // as while another request is under way
+		}
+		return do()
+	})
+	if err := busy.(prober).Probe(t.Context()); err != nil {
+		t.Errorf("Probe of a service that is busy at first = %v", err)
+	}
 	if names, err := s.List(t.Context(), ""); err != nil || len(names) > 0 {
 		t.Errorf("after a probe List = %q, %v", names, err)
 	}
