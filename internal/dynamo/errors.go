@@ -33,12 +33,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // RestartHelps tells the command that DynamoDB may answer the next time: it was not reached, its answer was cut off, it is
 // not well, or there were too many requests.
 func (e *Error) RestartHelps() bool {
+	code := Code(e.Err)
 	status := 0
 	if r, ok := errors.AsType[*awshttp.ResponseError](e.Err); ok {
 		status = r.HTTPStatusCode()
 	}
-	code := Code(e.Err)
-	return e.Hint == "" && (status == 0 || status == http.StatusOK || status >= http.StatusInternalServerError ||
+	return e.Hint == "" && (code == "" || status >= http.StatusInternalServerError ||
 		strings.HasPrefix(code, "Throttling") || code == "ProvisionedThroughputExceededException" || code == "RequestLimitExceeded")
 }
 

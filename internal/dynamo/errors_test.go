@@ -27,6 +27,7 @@ func TestWhatPassesByItself(t *testing.T) {
 	}{
 		{errors.New("connection refused"), true},
 		{answered(http.StatusOK, ""), true}, // an answer that was cut off
+		{answered(http.StatusBadRequest, ""), true},
 		{answered(http.StatusInternalServerError, "InternalServerError"), true},
 		{answered(http.StatusBadRequest, "ProvisionedThroughputExceededException"), true},
 		{answered(http.StatusBadRequest, "ThrottlingException"), true},
