@@ -100,9 +100,9 @@ func TestProductHasNoTestSupport(t *testing.T) {
 	}
 }
 
-// isTestSupport is true for packages that exist for tests only: testservers, and those named like checkpointtest.
+// isTestSupport is true for packages that exist for tests only: testservers, faultproxy, and those named like checkpointtest.
 func isTestSupport(pkg string) bool {
-	return pkg == "internal/testservers" || strings.HasPrefix(pkg, "internal/") && strings.HasSuffix(pkg, "test")
+	return pkg == "internal/testservers" || pkg == "internal/faultproxy" || strings.HasPrefix(pkg, "internal/") && strings.HasSuffix(pkg, "test")
 }
 
 func layerOf(pkg string) layer {
