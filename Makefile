@@ -27,6 +27,18 @@ test: ## every test, with the race detector and real servers
 	go vet ./...
 	CGO_ENABLED=1 go test -race -count=1 -p $(TEST_PARALLEL) -timeout 30m ./...
 
+.PHONY: chaos
+chaos: ## random schedules of faults: SEED=… repeats one, N=… says how many; docs/TESTING.md has more
+	scripts/install-test-servers
+	BINLOGSTREAMER_SEED='$(SEED)' BINLOGSTREAMER_CHAOS='$(N)' BINLOGSTREAMER_LANES='$(LANES)' BINLOGSTREAMER_RACE='$(RACE)' BINLOGSTREAMER_KEEP='$(KEEP)' \
+		go test -count=1 -v -timeout 24h -run '^TestChaos$$' ./internal/e2e
+
+.PHONY: mutants
+mutants: ## takes one rule after another out of the program and runs schedules until one fails, N=… at the most
+	scripts/install-test-servers
+	BINLOGSTREAMER_MUTANTS='$(or $(N),60)' BINLOGSTREAMER_MUTANT='$(MUTANT)' BINLOGSTREAMER_SEED='$(SEED)' \
+		go test -count=1 -v -timeout 24h -run '^TestMutants$$' ./internal/e2e
+
 .PHONY: lint
 lint: ## static checks, among them the import rules
 	scripts/lint ./...

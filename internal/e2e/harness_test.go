@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -40,7 +41,8 @@ type pipelineUnderTest struct {
 	streamEndpoint string // for the configuration
 	destination    string
 	s3Endpoint     string
-	objects        int // how many were read
+	bucket         string // of the objects; "" : the constant
+	objects        int    // how many were read
 	decoded        decoder
 	build          func() (string, error)           // the program
 	checkpoints    string                           // for the configuration; "": a folder
@@ -88,7 +90,7 @@ func newPipeline(t *testing.T, sc scenario, db *testservers.MySQLServer) *pipeli
 
 // awaitReplicated waits until replicate has saved that everything in the source's binlog is acknowledged and all
 // tables are loaded.
-func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLServer, running ...*daemon) {
+func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLServer, running ...interface{ alive() }) {
 	t.Helper()
 	conn, err := source.Connect(t.Context(), source.Config{Host: "127.0.0.1", Port: db.Port16(), User: "root", TLS: source.TLSDisabled})
 	if err != nil {
@@ -107,33 +109,46 @@ func (p *pipelineUnderTest) awaitReplicated(t *testing.T, db *testservers.MySQLS
 		for _, d := range running {
 			d.alive()
 		}
-		store, err := p.state()
+		at, err := p.loaded(t)
 		if err != nil {
 			return err
 		}
-		raw, _, err := store.Load(t.Context(), "replicate")
-		if err != nil {
-			return err
-		}
-		var doc struct {
-			Position source.Position `json:"position"`
-			Tables   []struct {
-				Table, State string
-			} `json:"tables"`
-		}
-		if err := json.Unmarshal(raw, &doc); err != nil {
-			return err
-		}
-		for _, table := range doc.Tables {
-			if table.State != "Table completed" {
-				return fmt.Errorf("table %s is in state %s", table.Table, table.State)
-			}
-		}
-		if len(doc.Tables) == 0 || doc.Position.Before(end) {
-			return fmt.Errorf("replicate stands at %s", doc.Position)
+		if at.Before(end) {
+			return fmt.Errorf("replicate stands at %s", at)
 		}
 		return nil
 	})
+}
+
+// loaded gives the position that replicate has saved, or an error if not all tables are loaded.
+func (p *pipelineUnderTest) loaded(t *testing.T) (source.Position, error) {
+	t.Helper()
+	var doc struct {
+		Position source.Position `json:"position"`
+		Tables   []struct {
+			Table, State string
+		} `json:"tables"`
+	}
+	store, err := p.state()
+	if err != nil {
+		return doc.Position, err
+	}
+	raw, _, err := store.Load(t.Context(), "replicate")
+	if err != nil {
+		return doc.Position, err
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return doc.Position, err
+	}
+	for _, table := range doc.Tables {
+		if table.State != "Table completed" {
+			return doc.Position, fmt.Errorf("table %s is in state %s", table.Table, table.State)
+		}
+	}
+	if len(doc.Tables) == 0 {
+		return doc.Position, errors.New("no table is known yet")
+	}
+	return doc.Position, nil
 }
 
 // state is where checkpoints are kept.
@@ -182,7 +197,13 @@ func (p *pipelineUnderTest) streamRecords(t *testing.T) []rec {
 type object struct {
 	key                string
 	shard, first, last string
+	part, parts        int // of the run, where that has several; 0
 	plain              []byte
+}
+
+// sameRun is true for two objects of one run.
+func (o *object) sameRun(other *object) bool {
+	return o.first == other.first && o.last == other.last && o.parts > 1 && o.parts == other.parts && o.part != other.part
 }
 
 // readExtra finds the facts: subfield BS of the gzip header's extra field holds them as JSON.
@@ -190,11 +211,14 @@ func (o *object) readExtra(extra []byte) error {
 	if len(extra) < 4 || string(extra[:2]) != "BS" || int(extra[2])|int(extra[3])<<8 != len(extra)-4 {
 		return fmt.Errorf("the extra field is %q", extra)
 	}
-	var facts struct{ Shard, First, Last string }
+	var facts struct {
+		Shard, First, Last string
+		Part, Parts        int
+	}
 	if err := json.Unmarshal(extra[4:], &facts); err != nil {
 		return fmt.Errorf("the extra field is %q: %w", extra, err)
 	}
-	o.shard, o.first, o.last = facts.Shard, facts.First, facts.Last
+	o.shard, o.first, o.last, o.part, o.parts = facts.Shard, facts.First, facts.Last, facts.Part, facts.Parts
 	return nil
 }
 
@@ -207,11 +231,11 @@ func (p *pipelineUnderTest) objectRecords(t *testing.T) []rec {
 		if c := strings.Compare(a.shard, b.shard); c != 0 {
 			return c
 		}
-		return compareNumbers(a.first, b.first)
+		return cmp.Or(compareNumbers(a.first, b.first), a.part-b.part)
 	})
 	var out []rec
 	for i, o := range all {
-		if i > 0 && all[i-1].shard == o.shard &&
+		if i > 0 && all[i-1].shard == o.shard && !o.sameRun(&all[i-1]) &&
 			compareNumbers(all[i-1].last, o.first) >= 0 {
 			t.Errorf("objects overlap: %s ends at %s, %s begins at %s", all[i-1].key, all[i-1].last, o.key, o.first)
 		}
@@ -257,14 +281,15 @@ func (p *pipelineUnderTest) listObjects(t *testing.T) []object {
 func (p *pipelineUnderTest) listBucket(t *testing.T) []object {
 	t.Helper()
 	var out []object
-	pages := s3.NewListObjectsV2Paginator(p.store.S3(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	bucket := cmp.Or(p.bucket, bucket)
+	pages := s3.NewListObjectsV2Paginator(p.store.S3(), &s3.ListObjectsV2Input{Bucket: &bucket})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, o := range page.Contents {
-			got, err := p.store.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: o.Key})
+			got, err := p.store.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: o.Key})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -96,12 +96,12 @@ func (p *pipelineUnderTest) verify(t *testing.T, addr string, sc scenario) {
 	source := sourceRows(t, addr)
 	counts := stream
 	if sc.zombies { // what such a process had under way may come behind its successor's records, under its lower term
-		counts = deduplicated(stream)
+		counts = deduplicated(stream, nil)
 	}
 	equalsTables(t, "replay of the stream", source, replay(counts))
 	equalsTables(t, "replay of the objects", source, replay(objects))
 	if sc.dedupe {
-		sameRecords(t, "objects against the stream without what was sent twice", objects, deduplicated(stream))
+		sameRecords(t, "objects against the stream without what was sent twice", objects, deduplicated(stream, nil))
 		nothingTwice(t, objects)
 		allNumbered(t, objects)
 		noKeyBackwards(t, "objects", objects)

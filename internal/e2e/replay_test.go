@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"strconv"
 	"strings"
@@ -80,12 +81,8 @@ func (r rec) version() int64 {
 }
 
 // identity is the same for every time that a record is sent: of a change its place at the source, of others their number.
-// A control record that every shard gets is one record a shard.
 func (r rec) identity() string {
-	switch {
-	case r.Meta.RecordType == "control":
-		return fmt.Sprint(r.Meta.Term, "/", r.Meta.Number, " in ", r.Shard)
-	case r.Meta.Operation == "load":
+	if r.Meta.RecordType == "control" || r.Meta.Operation == "load" {
 		return fmt.Sprint(r.Meta.Term, "/", r.Meta.Number)
 	}
 	return fmt.Sprint(r.Meta.Epoch, " ", r.Meta.Position, " ", r.Meta.Operation)
@@ -102,8 +99,9 @@ func allNumbered(t *testing.T, records []rec) {
 }
 
 // deduplicated is what a reader that follows the rules keeps of the records of a stream: nothing of a term lower than
-// one seen before in the shard, and everything once. It is written anew here, without a bound on the sets.
-func deduplicated(stream []rec) []rec {
+// one seen before in the shard, and everything once. A shard begins with what its parents have seen. It is written anew
+// here, without a bound on the sets.
+func deduplicated(stream []rec, parents map[string][]string) []rec {
 	type shard struct {
 		term int64
 		seen map[string]bool
@@ -114,6 +112,12 @@ func deduplicated(stream []rec) []rec {
 		s := shards[r.Shard]
 		if s == nil {
 			s = &shard{seen: map[string]bool{}}
+			for p := range ancestors(r.Shard, parents) {
+				if of := shards[p]; of != nil {
+					s.term = max(s.term, of.term)
+					maps.Copy(s.seen, of.seen)
+				}
+			}
 			shards[r.Shard] = s
 		}
 		term, _ := r.Meta.Term.Int64()
@@ -129,6 +133,20 @@ func deduplicated(stream []rec) []rec {
 		kept = append(kept, r)
 	}
 	return kept
+}
+
+// ancestors are the shards that a shard goes on behind, near and far: some of them may have no records.
+func ancestors(shard string, parents map[string][]string) map[string]bool {
+	found := map[string]bool{}
+	for next := parents[shard]; len(next) > 0; {
+		p := next[0]
+		next = next[1:]
+		if !found[p] {
+			found[p] = true
+			next = append(next, parents[p]...)
+		}
+	}
+	return found
 }
 
 // sameRecords compares two lists of records as multisets.
@@ -168,6 +186,9 @@ func nothingTwice(t *testing.T, objects []rec) {
 	doubled := 0
 	for _, r := range objects {
 		id := r.identity()
+		if r.Meta.RecordType == "control" { // every shard gets one
+			id += " in " + r.Shard
+		}
 		if before, ok := seen[id]; ok {
 			if doubled++; doubled <= 3 {
 				t.Errorf("a record was stored twice:\n%.300s\n%.300s", before, r.Raw)
