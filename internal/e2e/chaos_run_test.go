@@ -33,12 +33,34 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
-// How long the faults of a schedule last, and how many processes of each half there are.
-const (
-	chaosTime  = 5 * time.Second
-	replicates = 2
-	delivers   = 2
-)
+// chaosTime is how long the faults of a schedule last.
+const chaosTime = 5 * time.Second
+
+// processes says how many there are of each half. Where nothing keeps them apart there are more of those that are disturbed,
+// and one of the others, which would only get in its own way.
+func (c *chaos) processes() (replicates, delivers int) {
+	replicates, delivers = 2, 2
+	if c.shape.unlocked {
+		delivers = 3
+		switch c.focus {
+		case "replicate":
+			delivers = 1
+		case "deliver":
+			replicates = 1
+		}
+	}
+	return replicates, delivers
+}
+
+// disturbed are the processes that are killed and stopped.
+func (c *chaos) disturbed() (some []*actor) {
+	for _, a := range c.actors {
+		if c.focus == "" || a.args[0] == c.focus {
+			some = append(some, a)
+		}
+	}
+	return some
+}
 
 // quiet is for what runs inside the test.
 var quiet = slog.New(slog.DiscardHandler)
@@ -59,7 +81,7 @@ var (
 	storeFaults = faultproxy.Faults{
 		"PUT": {
 			faultproxy.LoseAnswer: 0.06, faultproxy.HoldBack: 0.08, faultproxy.CutAnswer: 0.04, faultproxy.CutRequest: 0.05, faultproxy.Fail: 0.05,
-			faultproxy.FailStored: 0.06, faultproxy.Throttle: 0.03, faultproxy.Conflict: 0.05, faultproxy.Twice: 0.05, faultproxy.Delay: 0.1, faultproxy.LateAnswer: 0.1,
+			faultproxy.FailStored: 0.06, faultproxy.Throttle: 0.03, faultproxy.Conflict: 0.05, faultproxy.Twice: 0.05, faultproxy.Delay: 0.25, faultproxy.LateAnswer: 0.15,
 		},
 		"*": {faultproxy.Throttle: 0.05, faultproxy.Fail: 0.05, faultproxy.CutRequest: 0.02, faultproxy.CutAnswer: 0.03, faultproxy.LoseAnswer: 0.03, faultproxy.Delay: 0.1},
 	}
@@ -90,7 +112,8 @@ type chaos struct {
 	records int
 
 	streamName string
-	interval   int // of objects, in seconds
+	interval   int    // of objects, in seconds
+	focus      string // the half that is disturbed; "": both
 	resharded  time.Time
 	bodyBucket string // of spilled records, where these are in a bucket
 }
@@ -112,7 +135,7 @@ func newChaos(t *testing.T, number uint64, sh shape, servers *laneServers) *chao
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() && os.Getenv("BINLOGSTREAMER_KEEP") != "" {
+		if keep := os.Getenv("BINLOGSTREAMER_KEEP"); keep == "all" || keep != "" && t.Failed() {
 			t.Logf("files are kept in %s", dir)
 			return
 		}
@@ -129,13 +152,18 @@ func newChaos(t *testing.T, number uint64, sh shape, servers *laneServers) *chao
 	c.db = servers.database()
 	c.db.MustExec(t, "DROP DATABASE IF EXISTS "+schemaName)
 	seed(t, c.db.Addr(), sh.rows)
-	c.interval = c.IntN(2)
+	c.interval = c.IntN(3) / 2 // mostly 0
+	c.focus = []string{"", "replicate", "deliver"}[c.IntN(3)]
+	if of := mutation().focus; of != "" {
+		c.focus = of
+	}
 	c.startStream(servers)
 	c.startStore(servers)
-	for i := range replicates {
+	writers, readers := c.processes()
+	for i := range writers {
 		c.addActor("replicate", i)
 	}
-	for i := range delivers {
+	for i := range readers {
 		c.addActor("deliver", i)
 	}
 	return c
@@ -161,9 +189,16 @@ func (s shape) program() func() (string, error) {
 
 // proxy puts a proxy in front of a server and gives its endpoint.
 func (c *chaos) proxy(name string, service faultproxy.Service, target string, faults faultproxy.Faults) string {
-	c.faults[name] = faults.Scaled(0.3 + 1.2*c.Float64())
+	scale := 0.3 + 1.2*c.Float64()
+	if name == "stream" && c.focus == "deliver" || name == "store" && c.focus == "replicate" {
+		scale /= 5
+	}
+	c.faults[name] = faults.Scaled(scale)
 	cfg := faultproxy.Config{Service: service, Target: target, Seed: c.Uint64(), Faults: c.faults[name], Throttled: 0.02}
-	if name == "stream" {
+	switch name {
+	case "store": // so that writers of one object meet
+		cfg.Longest = 500 * time.Millisecond
+	case "stream":
 		// A load that is carried out late would put an old row behind a newer change: it has no position to be known by.
 		cfg.Hold = faultproxy.OnlyChanges
 	}
@@ -214,7 +249,7 @@ func (c *chaos) startStore(servers *laneServers) {
 		server := servers.server("versitygw")
 		bucket := c.name()
 		server.CreateBucket(c.t, bucket)
-		endpoint := c.proxy("checkpoints", faultproxy.S3, server.Endpoint, storeFaults.Scaled(0.4))
+		endpoint := c.proxy("checkpoints", faultproxy.S3, server.Endpoint, storeFaults.Scaled(0.2))
 		c.checkpoints = fmt.Sprintf("{store: \"s3://%s/state\", region: %s, endpoint: %q, use_path_style: true}", bucket, testservers.Region, endpoint)
 		c.openStore = func() (checkpoint.Store, error) {
 			return checkpoint.NewS3(checkpoint.S3Config{API: server.S3(), Bucket: bucket, Prefix: "state", Compatible: true}), nil
@@ -222,7 +257,7 @@ func (c *chaos) startStore(servers *laneServers) {
 	case "dynamodb":
 		server := servers.server("dynalite")
 		table := &dynamo.Table{API: server.DynamoDB(), Name: c.name()}
-		endpoint := c.proxy("checkpoints", faultproxy.DynamoDB, server.Endpoint, tableFaults)
+		endpoint := c.proxy("checkpoints", faultproxy.DynamoDB, server.Endpoint, tableFaults.Scaled(0.4))
 		c.checkpoints = fmt.Sprintf("{store: \"dynamodb://%s\", region: %s, endpoint: %q}", table.Name, testservers.Region, endpoint)
 		c.openStore = func() (checkpoint.Store, error) { return checkpoint.NewDynamoDB(table, 0), nil }
 	default:
@@ -323,8 +358,8 @@ func (c *chaos) run() {
 		c.t.Fatal("the workload wrote nothing")
 	}
 	if c.shape.unlocked { // the last ones would go on taking the work away from each other
-		for _, a := range c.actors {
-			if a.daemon.args[0] == "replicate" && a != c.actors[0] || a.daemon.args[0] == "deliver" && a != c.actors[replicates] {
+		for i, a := range c.actors {
+			if i > 0 && a.args[0] == c.actors[i-1].args[0] {
 				a.end()
 			}
 		}
@@ -393,7 +428,8 @@ func (c *chaos) storm() {
 			continue
 		}
 		next = time.Now().Add(time.Duration(100+c.IntN(900)) * time.Millisecond)
-		a := c.actors[c.IntN(len(c.actors))]
+		disturbed := c.disturbed()
+		a := disturbed[c.IntN(len(disturbed))]
 		span := time.Duration(c.IntN(1000)) * time.Millisecond
 		switch n := c.IntN(12); {
 		case n < 5 && a.cmd != nil:
@@ -413,7 +449,7 @@ func (c *chaos) storm() {
 				c.resharded = time.Now()
 			}
 		default:
-			names := c.names()
+			names := c.away()
 			name := names[c.IntN(len(names))]
 			if calm[name].IsZero() {
 				c.proxies[name].Set(faultproxy.Outage)
@@ -424,9 +460,10 @@ func (c *chaos) storm() {
 	}
 }
 
-func (c *chaos) names() (names []string) {
+// away are the servers that may be away for a while.
+func (c *chaos) away() (names []string) {
 	for _, name := range []string{"stream", "store", "checkpoints"} {
-		if c.proxies[name] != nil {
+		if c.proxies[name] != nil && (name != "stream" || c.focus != "deliver") {
 			names = append(names, name)
 		}
 	}

@@ -21,6 +21,7 @@ type rule struct {
 	what   string
 	edits  []edit
 	shapes []int  // of the schedules that should miss it
+	focus  string // and the half that they disturb
 	test   string // what is run instead of schedules, of the package in
 	in     string // a package, below the module; "": this one
 }
@@ -28,17 +29,17 @@ type rule struct {
 // mutants are the rules that docs/why/order-per-key.md, docs/why/objects-created-once.md and docs/why/objects-of-one-run.md
 // say cannot be left out.
 var mutants = []rule{
-	{name: "key", what: "a request holds one record of a key", shapes: []int{1, 4, 7},
+	{name: "key", what: "a request holds one record of a key", shapes: []int{1, 4, 7}, focus: "replicate",
 		edits: []edit{{"internal/kinesisout/queue.go", "tail, busy := q.tails[it.key64]\n", "tail, busy := q.tails[it.key64]\n	busy = false\n"}}},
-	{name: "span", what: "the span holds over all lanes", shapes: []int{0, 3, 6, 7},
+	{name: "span", what: "the span holds over all lanes", shapes: []int{0, 3, 6, 7}, focus: "replicate",
 		edits: []edit{{"internal/pipeline/replicate.go", "(checkpoint.Span, start,", "(64*checkpoint.Span, start,"}}},
 	{name: "term", what: "what comes from a lower term is dropped", shapes: []int{0, 5, 7},
 		edits: []edit{{"internal/dedupe/filter.go", "if m.Term < f.term {", "if m.Term < f.term && f.window == 0 {"}}},
 	{name: "fence", what: "a record of the own term stands in every shard before the first chunk is read", test: "^TestLoadBesideAZombie$",
 		edits: []edit{{"internal/pipeline/replicate.go", "	if s.emitter.term > 0 {\n		if err := s.emitter.fence(", "	if s.emitter.term > 1<<62 {\n		if err := s.emitter.fence("}}},
-	{name: "create", what: "objects are created, never overwritten", shapes: []int{0, 5, 7},
+	{name: "create", what: "objects are created, never overwritten", shapes: []int{0, 5, 7}, focus: "deliver",
 		edits: []edit{{"internal/s3sink/s3.go", `IfNoneMatch:   aws.String("*"),`, `IfNoneMatch:   map[bool]*string{true: aws.String("*")}[o.Meta == (Meta{})],`}}},
-	{name: "adopt", what: "an object that is there already is adopted", shapes: []int{0, 5, 7},
+	{name: "adopt", what: "an object that is there already is adopted", shapes: []int{0, 5, 7}, focus: "deliver",
 		edits: []edit{{"internal/s3sink/commit.go", "		stored = Stored{found.Last, found.Parts}\n		return found.continues(", "		return found.continues("}}},
 	{name: "group", what: "the first object of a run settles where the run ends", test: "^TestDeliverChaos$", in: "internal/pipeline",
 		edits: []edit{{"internal/pipeline/deliver_store.go", "switch order := s3sink.CompareSequence(first.Last, last); {", "switch order := 0 * s3sink.CompareSequence(first.Last, last); {"}}},

@@ -20,7 +20,7 @@ var (
 		{"internal/checkpoint/lease.go", "const defaultFailover = 10 * time.Second", "const defaultFailover = 2 * time.Second"},
 		{"internal/s3sink/commit.go", "Longest: 20 * time.Second", "Longest: time.Second"},
 		{"internal/kinesisin/stream.go", "Longest: 20 * time.Second", "Longest: time.Second"},
-		{"internal/kinesisin/api.go", "cmp.Or(c.PollInterval, time.Second)", "cmp.Or(c.PollInterval, 200*time.Millisecond)"},
+		{"internal/kinesisin/api.go", "cmp.Or(c.PollInterval, time.Second)", "cmp.Or(c.PollInterval, 50*time.Millisecond)"},
 		{"internal/kinesisout/backoff.go", "Longest: 5 * time.Second", "Longest: time.Second"},
 		{"internal/binlog/reader.go", "First: 500 * time.Millisecond, Longest: 30 * time.Second", "First: 100 * time.Millisecond, Longest: time.Second"},
 		{"internal/pipeline/deliver_store.go", "longestPause = 20 * time.Second", "longestPause = time.Second"},
