@@ -110,6 +110,7 @@ type chaos struct {
 	work    *workload
 	events  map[string]int
 	records int
+	wrong   bool // what is stored, and nothing else
 
 	streamName string
 	interval   int    // of objects, in seconds
@@ -579,6 +580,9 @@ func startFatWriter(addr string) (end func()) {
 func (c *chaos) verify() {
 	c.t.Helper()
 	t := c.t
+	if !t.Failed() {
+		defer func() { c.wrong = t.Failed() }()
+	}
 	all := shardsInOrder(t, t.Context(), c.direct, c.streamName)
 	raw := readStream(t, c.direct, c.streamName, &c.decoded)
 	for i, r := range raw {

@@ -86,22 +86,22 @@ func TestChaos(t *testing.T) {
 	total := &tally{faults: faultproxy.Counts{}}
 	t.Run("lanes", func(t *testing.T) {
 		var next atomic.Uint64
-		var failed atomic.Bool
+		var wrong atomic.Bool
 		for lane := range min(lanes, n) {
 			t.Run(strconv.FormatUint(lane, 10), func(t *testing.T) {
 				t.Parallel()
 				servers := &laneServers{t: t}
 				for {
 					i := next.Add(1) - 1
-					if i >= n || mutant != "" && failed.Load() {
+					if i >= n || mutant != "" && wrong.Load() {
 						return
 					}
 					at := seed + i
 					if of := mutation().shapes; len(of) > 0 {
 						at = seed/all*all + i/uint64(len(of))*all + uint64(of[i%uint64(len(of))])
 					}
-					if !runChaos(t, at, servers, total) {
-						failed.Store(true)
+					if runChaos(t, at, servers, total) {
+						wrong.Store(true)
 					}
 				}
 			})
@@ -110,15 +110,19 @@ func TestChaos(t *testing.T) {
 	t.Logf("chaos: %s", total)
 }
 
-// runChaos runs the schedule of a seed.
-func runChaos(t *testing.T, seed uint64, servers *laneServers, total *tally) bool {
+// runChaos runs the schedule of a seed, and says whether something was stored that is wrong.
+func runChaos(t *testing.T, seed uint64, servers *laneServers, total *tally) (wrong bool) {
 	sh := shapes[seed%uint64(len(shapes))]
-	return t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+	t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 		t.Logf("BINLOGSTREAMER_SEED=%d repeats this schedule (%s)", seed, sh)
 		c := newChaos(t, seed, sh, servers)
-		defer func() { total.add(c) }()
+		defer func() {
+			total.add(c)
+			wrong = c.wrong
+		}()
 		c.run()
 	})
+	return wrong
 }
 
 // laneServers are the servers that the schedules of a lane share, one after the other. Each is started when it is needed.
