@@ -200,8 +200,10 @@ func (c *chaos) proxy(name string, service faultproxy.Service, target string, fa
 	case "store": // so that writers of one object meet
 		cfg.Longest = 500 * time.Millisecond
 	case "stream":
-		// A load that is carried out late would put an old row behind a newer change: it has no position to be known by.
-		cfg.Hold = faultproxy.OnlyChanges
+		if os.Getenv("BINLOGSTREAMER_LATE_LOADS") == "" {
+			// A load that is carried out late puts an old row behind a newer change: it has no position to be known by.
+			cfg.Hold = faultproxy.OnlyChanges
+		}
 	}
 	c.proxies[name] = faultproxy.New(c.t, cfg)
 	return c.proxies[name].Endpoint()
