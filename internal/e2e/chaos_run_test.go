@@ -452,9 +452,8 @@ func (c *chaos) storm() {
 				c.resharded = time.Now()
 			}
 		default:
-			names := c.away()
-			name := names[c.IntN(len(names))]
-			if calm[name].IsZero() {
+			name := c.away()
+			if name != "" && calm[name].IsZero() {
 				c.proxies[name].Set(faultproxy.Outage)
 				calm[name] = time.Now().Add(span)
 				c.events["outages"]++
@@ -463,14 +462,18 @@ func (c *chaos) storm() {
 	}
 }
 
-// away are the servers that may be away for a while.
-func (c *chaos) away() (names []string) {
+// away chooses a server that is away for a while; "" where there is none that may be.
+func (c *chaos) away() string {
+	var names []string
 	for _, name := range []string{"stream", "store", "checkpoints"} {
 		if c.proxies[name] != nil && (name != "stream" || c.focus != "deliver") {
 			names = append(names, name)
 		}
 	}
-	return names
+	if len(names) == 0 {
+		return ""
+	}
+	return names[c.IntN(len(names))]
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -165,18 +165,27 @@ func sameRecords(t *testing.T, what string, got, want []rec) {
 		case d > 0:
 			missing += d
 			if missing <= 3 {
-				t.Errorf("%s: missing %d×: %.400s", what, d, raw)
+				t.Errorf("%s: missing %d×: %s", what, d, brief(raw))
 			}
 		case d < 0:
 			extra -= d
 			if extra <= 3 {
-				t.Errorf("%s: %d× too many: %.400s", what, -d, raw)
+				t.Errorf("%s: %d× too many: %s", what, -d, brief(raw))
 			}
 		}
 	}
 	if missing+extra > 0 {
 		t.Errorf("%s: %d records missing, %d too many, of %d", what, missing, extra, len(want))
 	}
+}
+
+// brief is a record without its middle: what it is about stands at the beginning, and what it is at the end.
+func brief(raw string) string {
+	const head, end = 120, 700
+	if len(raw) <= head+end {
+		return raw
+	}
+	return raw[:head] + " … " + raw[len(raw)-end:]
 }
 
 // nothingTwice checks that no record stands in the objects more than once.
@@ -191,7 +200,7 @@ func nothingTwice(t *testing.T, objects []rec) {
 		}
 		if before, ok := seen[id]; ok {
 			if doubled++; doubled <= 3 {
-				t.Errorf("a record was stored twice:\n%.300s\n%.300s", before, r.Raw)
+				t.Errorf("a record was stored twice:\n%s\n%s", brief(before), brief(r.Raw))
 			}
 		}
 		seen[id] = r.Raw
@@ -214,7 +223,7 @@ func noKeyBackwards(t *testing.T, what string, records []rec) {
 		k := r.key()
 		if before, ok := newest[k]; ok && r.version() < before.version() {
 			if faults++; faults <= 3 {
-				t.Errorf("%s: key %s went backwards:\n%.500s\nthen\n%.500s", what, k, before.Raw, r.Raw)
+				t.Errorf("%s: key %s went backwards:\n%s\nthen\n%s", what, k, brief(before.Raw), brief(r.Raw))
 			}
 		}
 		newest[k] = r
