@@ -225,6 +225,27 @@ func TestDeliverDrainsTogether(t *testing.T) {
 	})
 }
 
+// When leases are lost, what the documents say counts: shards that are at their ends get leases that say so, and their
+// children begin, also in a process that only drains.
+func TestDeliverDrainsWithoutLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		_, stop := w.start(leased(leasetest.NewService()))
+		w.put(shard0, 0, 10)
+		w.put(shard1, 0, 20)
+		child := w.stream.Merge(shard0, shard1)
+		time.Sleep(10 * time.Minute)
+		w.want(shard0, 0, 10)
+		w.want(shard1, 0, 20)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		w.put(child, 0, 30)
+		w.drain(leased(leasetest.NewService()))
+		w.want(child, 0, 30)
+	})
+}
+
 // A process with an older layout must not go on where one with a newer one has been.
 func TestDeliverRefusesAnOlderLayout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -225,12 +225,15 @@ func (s *supervisor) allStored(ctx context.Context) (bool, error) {
 			return false, fmt.Errorf("%w: the lease of %s says SHARD_END, and checkpoint %s, which must say that it is stored to its end, does not: restore it, or delete the lease to deliver the shard anew",
 				errUnusable, sh.ID, s.docs.name("shards", sh.ID))
 		}
-		if state.doc.Ended || s.shares.elsewhere(sh.ID) && state.doc.Seen.After(s.drainTime) {
+		switch {
+		case state.doc.Ended: // its lease may not say so yet, on which its children wait: begin sees to that
+			s.stored[sh.ID] = true
+		case s.shares.elsewhere(sh.ID) && state.doc.Seen.After(s.drainTime):
 			s.stored[sh.ID] = true
 			s.shares.decline(sh.ID)
-			continue
+		default:
+			all = false
 		}
-		all = false
 	}
 	return all, nil
 }
