@@ -31,7 +31,6 @@ test: ## every test, with the race detector and real servers
 chaos: ## random schedules of faults: SEED=… repeats one, N=… says how many; docs/TESTING.md has more
 	scripts/install-test-servers
 	BINLOGSTREAMER_SEED='$(SEED)' BINLOGSTREAMER_CHAOS='$(N)' BINLOGSTREAMER_LANES='$(LANES)' BINLOGSTREAMER_RACE='$(RACE)' BINLOGSTREAMER_KEEP='$(KEEP)' \
-	BINLOGSTREAMER_LATE_LOADS='$(LATE_LOADS)' \
 		go test -count=1 -v -timeout 24h -run '^TestChaos$$' ./internal/e2e
 
 .PHONY: mutants

@@ -26,7 +26,7 @@ type rule struct {
 	in     string // a package, below the module; "": this one
 }
 
-// mutants are the rules that docs/why/order-per-key.md, docs/why/objects-created-once.md and docs/why/objects-of-one-run.md
+// mutants are the rules that docs/why/order-per-key.md, numbers-without-positions.md, objects-created-once.md and objects-of-one-run.md
 // say cannot be left out.
 var mutants = []rule{
 	{name: "key", what: "a request holds one record of a key", shapes: []int{1, 4, 7}, focus: "replicate",
@@ -35,6 +35,8 @@ var mutants = []rule{
 		edits: []edit{{"internal/pipeline/replicate.go", "(checkpoint.Span, start,", "(64*checkpoint.Span, start,"}}},
 	{name: "term", what: "what comes from a lower term is dropped", shapes: []int{0, 5, 7},
 		edits: []edit{{"internal/dedupe/filter.go", "if m.Term < f.term {", "if m.Term < f.term && f.window == 0 {"}}},
+	{name: "number", what: "a load or control record whose number was seen is dropped", shapes: []int{0, 2, 7}, focus: "replicate",
+		edits: []edit{{"internal/dedupe/filter.go", "case !m.Placed && m.Sequence != 0:", "case !m.Placed && m.Sequence != 0 && f.window == 0:"}}},
 	{name: "fence", what: "a record of the own term stands in every shard before the first chunk is read", test: "^TestLoadBesideAZombie$",
 		edits: []edit{{"internal/pipeline/replicate.go", "	if s.emitter.term > 0 {\n		if err := s.emitter.fence(", "	if s.emitter.term > 1<<62 {\n		if err := s.emitter.fence("}}},
 	{name: "create", what: "objects are created, never overwritten", shapes: []int{0, 5, 7}, focus: "deliver",

@@ -15,9 +15,8 @@ type edit struct{ file, old, new string }
 
 // Variants of the program that schedules of seconds need.
 var (
-	// hasty does within seconds what is given more time in the field: leases, and the longest pauses between attempts.
+	// hasty does within seconds what is given more time in the field: the longest pauses between attempts.
 	hasty = []edit{
-		{"internal/checkpoint/lease.go", "const defaultFailover = 10 * time.Second", "const defaultFailover = 2 * time.Second"},
 		{"internal/s3sink/commit.go", "Longest: 20 * time.Second", "Longest: time.Second"},
 		{"internal/kinesisin/stream.go", "Longest: 20 * time.Second", "Longest: time.Second"},
 		{"internal/kinesisin/api.go", "cmp.Or(c.PollInterval, time.Second)", "cmp.Or(c.PollInterval, 50*time.Millisecond)"},
@@ -35,10 +34,11 @@ var (
 	smallRecords = []edit{
 		{"internal/kinesisout/run.go", "	if w.cfg.MaxRecordBytes > 0 {", "	limit = 2000\n	if w.cfg.MaxRecordBytes > 0 {"},
 	}
-	// unlocked gives the lock to everybody: several processes work at once, as when one of them does not know yet that
-	// it should be dead. Nothing that is promised may depend on the lock.
+	// unlocked gives the lock, and the leases of all shards, to everybody: several processes work at once, as when one of
+	// them does not know yet that it should be dead. Nothing that is promised may depend on locks or leases.
 	unlocked = []edit{
 		{"internal/pipeline/standby.go", "t.store.Lock(ctx, t.name)", `t.store.Lock(ctx, fmt.Sprint(t.name, "/", time.Now().UnixNano()))`},
+		{"internal/pipeline/deliver.go", "lease.StreamID(account, about.Name, about.Created)", `lease.StreamID(account, fmt.Sprint(about.Name, "-", time.Now().UnixNano()), about.Created)`},
 	}
 )
 

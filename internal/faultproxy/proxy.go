@@ -24,8 +24,6 @@ type Config struct {
 	Longest time.Duration // of delays and of late answers; default 300 ms
 	Held    time.Duration // how long a request is held back at most; default 1.5 s
 
-	// Hold says which requests may be held back; nil: all. One that may not loses its answer instead.
-	Hold func(body []byte) bool
 	// Throttled is which share of the entries that Partial refuses is refused as throttled; the others are internal failures.
 	Throttled float64
 }
@@ -192,9 +190,6 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
 		cut() // the client is gone
-	}
-	if pl.fault == HoldBack && p.cfg.Hold != nil && !p.cfg.Hold(body) {
-		pl.fault = LoseAnswer
 	}
 	p.did(pl.call, pl.fault)
 	switch pl.fault {

@@ -1,7 +1,6 @@
 package faultproxy
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -87,21 +86,4 @@ func (r *refusals) insert(body []byte) ([]byte, error) {
 func (r *refusals) answer() (*answer, error) {
 	body, err := r.insert([]byte(`{"FailedRecordCount":0,"Records":[]}`))
 	return &answer{http.StatusOK, http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, body}, err
-}
-
-// OnlyChanges is true for PutRecords requests all of whose records are changes of rows, and for other requests. It is
-// for Config.Hold where loads and control records must not be carried out late.
-func OnlyChanges(body []byte) bool {
-	var request struct {
-		Records []struct{ Data []byte }
-	}
-	if json.Unmarshal(body, &request) != nil {
-		return true
-	}
-	for _, r := range request.Records {
-		if bytes.Contains(r.Data, []byte(`"operation":"load"`)) || bytes.Contains(r.Data, []byte(`"record-type":"control"`)) {
-			return false
-		}
-	}
-	return true
 }
