@@ -41,8 +41,13 @@ func (t *tenancy) run(ctx context.Context, work func(context.Context) error) err
 		}
 		lost, err := t.hold(ctx, lock, work)
 		switch {
-		case !lost || ctx.Err() != nil:
+		case !lost:
 			return err
+		case ctx.Err() != nil: // what it held is the other's to do
+			if err != nil {
+				t.log.Warn("another process had taken over, or may have", "error", err)
+			}
+			return nil
 		case !t.standBy:
 			return &restartError{errLockLost}
 		}
