@@ -75,7 +75,7 @@ func writeAndReshard(t *testing.T, s *testservers.AWSServer, records int, aggreg
 	f := &fakeKinesis{t: t, ledger: ledger, records: readAll(t, client)}
 	fences := 0
 	for i := range f.records {
-		if f.records[i].data == "fence" {
+		if f.records[i].key == "fence" {
 			f.records[i].explicit = true
 			fences++
 		}
