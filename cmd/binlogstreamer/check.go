@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,7 +20,7 @@ type checkCmd struct{ configFlag }
 // Run prints a line for every item. The faults of the configuration come first; nothing else can be looked at then.
 func (c *checkCmd) Run(a *app) error {
 	show := func(r check.Result) { fmt.Fprintln(a.stdout, r) }
-	cfg, err := config.Load(c.Config, os.LookupEnv, config.Present)
+	cfg, err := load(c.Config, config.Present)
 	if faults, ok := errors.AsType[*config.Faults](err); ok {
 		for _, f := range faults.List {
 			cure := f.Cure

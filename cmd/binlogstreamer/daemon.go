@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,6 +16,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/console"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
 // runCmd, replicateCmd and deliverCmd are the same daemon with other halves.
@@ -34,9 +36,25 @@ func (c *runCmd) Run(a *app) error       { return daemon(a, c.Config, config.Bot
 func (c *replicateCmd) Run(a *app) error { return daemon(a, c.Config, config.Replicate, false) }
 func (c *deliverCmd) Run(a *app) error   { return daemon(a, c.Config, config.Deliver, c.Once) }
 
+// load reads a configuration, and finds all that is wrong with it before anything is connected.
+func load(file string, halves config.Half) (*config.Pipeline, error) {
+	cfg, err := config.Load(file, os.LookupEnv, halves)
+	if err != nil || cfg.Halves&config.Deliver == 0 {
+		return cfg, err
+	}
+	if _, err := s3sink.NewLayout(layoutConfig(cfg)); err != nil {
+		faults := &config.Faults{File: cfg.File}
+		for _, problem := range strings.Split(err.Error(), "\n") { // each names its key
+			faults.List = append(faults.List, config.Fault{Problem: problem})
+		}
+		return nil, faults
+	}
+	return cfg, nil
+}
+
 // daemon runs halves of the pipeline in this process until they end or a signal comes.
 func daemon(a *app, file string, halves config.Half, once bool) error {
-	cfg, err := config.Load(file, os.LookupEnv, halves)
+	cfg, err := load(file, halves)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,7 +38,7 @@ func demoDaemon(ctx context.Context, file string, registry *prometheus.Registry,
 	if drain {
 		halves = config.Deliver
 	}
-	cfg, err := config.Load(file, os.LookupEnv, halves)
+	cfg, err := load(file, halves)
 	if err != nil {
 		return err
 	}

@@ -159,6 +159,30 @@ func TestConfigFaultsAreListed(t *testing.T) {
 	}
 }
 
+func TestFaultsOfALayoutAreListed(t *testing.T) {
+	file := writeConfig(t, "")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := strings.Replace(string(text), "buffering_hints:", `prefix: "!{timestamp:b}/!{partitionKeyFromQuery:table}/", error_output_prefix: "e/",
+  dynamic_partitioning: {enabled: true, metadata_extraction_query: "{table: .metadata["}, buffering_hints:`, 1)
+	if err := os.WriteFile(file, []byte(with), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"run", "deliver", "check"} {
+		r := invoke(t, command, "-c", file)
+		if r.code != exitUsage {
+			t.Errorf("%s: exit code %d", command, r.code)
+		}
+		for _, want := range []string{"delivery.prefix: ", "delivery.dynamic_partitioning.metadata_extraction_query: it is not a jq program"} {
+			if !strings.Contains(r.stderr+r.stdout, want) {
+				t.Errorf("%s does not say %q:\n%s\n%s", command, want, r.stdout, r.stderr)
+			}
+		}
+	}
+}
+
 func TestCheckFindsFaults(t *testing.T) {
 	file := writeConfig(t, "")
 	r := invoke(t, "check", "-c", file)

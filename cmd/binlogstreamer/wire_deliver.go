@@ -25,10 +25,6 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 	if err != nil {
 		return nil, err
 	}
-	layout := layoutConfig(cfg)
-	if _, err := s3sink.NewLayout(layout); err != nil {
-		return nil, needs(cfg, "delivery", err.Error(), "")
-	}
 	bodies, err := makeBodies(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -49,7 +45,7 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 	return pipeline.NewDeliver(pipeline.DeliverConfig{
 		Stream:      in,
 		Destination: destination,
-		Layout:      layout,
+		Layout:      layoutConfig(cfg),
 		Bodies:      bodies,
 		Partitions:  d.Partitioning.MaxOpen,
 		Store:       p.store,
