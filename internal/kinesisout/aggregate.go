@@ -25,8 +25,8 @@ const (
 const maxAggregate = 256 << 10
 
 // joins says whether next may stand in one record with it: both are ordinary records of the same key, and both have a
-// position or neither does. Keys that only
-// share their 64 bits are kept apart, so that whatever shard the aggregate lands in, all of it belongs there.
+// position or neither does. Keys that only share their 64 bits are kept apart, so that whatever shard the aggregate lands
+// in, all of it belongs there.
 func (it *item) joins(next *item) bool {
 	return it.fence == nil && next.fence == nil && it.hashKey == "" && next.hashKey == "" && it.loose == next.loose && bytes.Equal(it.key(), next.key())
 }
