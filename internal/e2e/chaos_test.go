@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,26 +45,15 @@ var shapes = []shape{
 
 func (s shape) String() string {
 	name := s.stream + "," + s.destination + "," + s.checkpoints
-	for option, on := range map[string]bool{"small": s.small, "unlocked": s.unlocked, "partitioned": s.partitioned, "spilled": s.spilled, "aggregated": s.aggregated} {
-		if on {
-			name += "," + option
+	for _, option := range []struct {
+		name string
+		on   bool
+	}{{"small", s.small}, {"unlocked", s.unlocked}, {"partitioned", s.partitioned}, {"spilled", s.spilled}, {"aggregated", s.aggregated}} {
+		if option.on {
+			name += "," + option.name
 		}
 	}
 	return name
-}
-
-// number reads a number from the environment.
-func number(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q is no number", name, text)
-	}
-	return n
 }
 
 // TestChaos runs schedules of some seconds: two replicate and two deliver processes are killed, stopped and continued at
@@ -78,9 +66,9 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("schedules take their time")
 	}
-	seed := number(t, "BINLOGSTREAMER_SEED", uint64(time.Now().Unix())*uint64(len(shapes)))
-	n := number(t, "BINLOGSTREAMER_CHAOS", uint64(len(shapes)))
-	lanes := number(t, "BINLOGSTREAMER_LANES", 2)
+	seed := testservers.Setting(t, "BINLOGSTREAMER_SEED", uint64(time.Now().Unix())*uint64(len(shapes)))
+	n := testservers.Setting(t, "BINLOGSTREAMER_CHAOS", uint64(len(shapes)))
+	lanes := testservers.Setting(t, "BINLOGSTREAMER_LANES", 2)
 	all := uint64(len(shapes))
 	t.Logf("seed %d; BINLOGSTREAMER_SEED=%d repeats it", seed, seed)
 	total := &tally{faults: faultproxy.Counts{}}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
 // mutant names the rule that the program under test is to lack; "": none.
@@ -98,7 +100,7 @@ func seedBefore(out, why string) (seed string) {
 // TestMutants takes one rule after another out of the program and runs schedules until one fails.
 // BINLOGSTREAMER_MUTANTS bounds their number for each rule; without it nothing is done, since it takes many minutes.
 func TestMutants(t *testing.T) {
-	bound := number(t, "BINLOGSTREAMER_MUTANTS", 0)
+	bound := testservers.Setting(t, "BINLOGSTREAMER_MUTANTS", 0)
 	if bound == 0 {
 		t.Skip("make mutants runs it")
 	}

@@ -1,26 +1,11 @@
 package pipeline_test
 
 import (
-	"os"
 	"strconv"
 	"testing"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
-
-// setting reads a number from the environment.
-func setting(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q is no number", name, text)
-	}
-	return n
-}
 
 func eachServer(t *testing.T, f func(t *testing.T, db *testservers.MySQLServer)) {
 	t.Run("mysql", func(t *testing.T) {
@@ -39,7 +24,7 @@ func eachServer(t *testing.T, f func(t *testing.T, db *testservers.MySQLServer))
 //
 // BINLOGSTREAMER_SCHEDULES says how many schedules to run on each server, BINLOGSTREAMER_SEED where they begin.
 func TestEveryCheckpointEqualsTheTables(t *testing.T) {
-	schedules, first := setting(t, "BINLOGSTREAMER_SCHEDULES", 3), setting(t, "BINLOGSTREAMER_SEED", 1)
+	schedules, first := testservers.Setting(t, "BINLOGSTREAMER_SCHEDULES", 3), testservers.Setting(t, "BINLOGSTREAMER_SEED", 1)
 	eachServer(t, func(t *testing.T, db *testservers.MySQLServer) {
 		var sum figures
 		for seed := first; seed < first+schedules; seed++ {
