@@ -138,7 +138,7 @@ func (s *stream) fromLog(ctx context.Context, w *written, base *schema.Table) er
 
 // loadFailed tells faults that another attempt may cure from those it will not: only the former are left as they are.
 func loadFailed(tab *table, place record.Place, err error) error {
-	if source.Refused(err) {
+	if source.Refused(err) && !source.AtTheDoor(err) { // at the door it may be a password that is just being changed
 		return unfit(tab, place, "without its definition its rows have no names: give the user the right to see it", err)
 	}
 	for _, as := range []func(error) bool{isA[*source.Error], isA[*PositionError]} {

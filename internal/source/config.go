@@ -26,13 +26,20 @@ type Config struct {
 	Port     uint16 // default 3306
 	User     string
 	Password func(context.Context) (string, error) // asked at every connect, so that secrets may rotate; nil: no password
+	Logins   Logins                                // in place of Password, and of Host, Port and User where they are empty
+
+	refused string // what to do where the server refuses the present login; "": what one does for a password
 
 	TLS            TLSMode // default preferred
 	TLSCA          string  // file of PEM certificates; "": the system's authorities
+	TLSRoots       Roots   // in place of TLSCA
 	TLSCert        string  // client certificate and key files, both or neither
 	TLSKey         string
 	ConnectTimeout time.Duration // for dial, TLS and login together; default 10s
 }
+
+// verifies reports whether the mode finds out who the server is.
+func (m TLSMode) verifies() bool { return m == TLSVerifyCA || m == TLSVerifyIdentity }
 
 const (
 	defaultPort           = 3306

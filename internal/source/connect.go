@@ -14,21 +14,12 @@ import (
 // Connect opens a session that reads only and speaks utf8mb4 and UTC. It ends early when ctx is done or the connect
 // timeout has passed; the connection that it returns does not depend on ctx. Errors are *Error.
 func Connect(ctx context.Context, c Config) (*client.Conn, error) {
-	c = c.withDefaults()
-	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.withDefaults().ConnectTimeout)
 	defer cancel()
 
-	step := "connect to " + c.address()
-	password := ""
-	if c.Password != nil {
-		var err error
-		if password, err = c.Password(ctx); err != nil {
-			return nil, failed(ctx, c, "get the password of "+c.User, err)
-		}
-	}
-	conn, err := login(ctx, c, password)
+	conn, err := enter(ctx, c)
 	if err != nil {
-		return nil, failed(ctx, c, step, err)
+		return nil, err
 	}
 	if err := prepare(ctx, conn); err != nil {
 		Close(conn)
@@ -39,13 +30,16 @@ func Connect(ctx context.Context, c Config) (*client.Conn, error) {
 
 // login dials and authenticates. Preferred TLS falls back to clear only where the server's greeting offers none; any
 // other failure of TLS stays a failure.
-func login(ctx context.Context, c Config, password string) (*client.Conn, error) {
-	t, err := tlsConfig(c)
+func login(ctx context.Context, c Config, l Login) (*client.Conn, error) {
+	if l.InClear && !c.TLS.verifies() {
+		return nil, fmt.Errorf("%w that knows the server: TLS mode is %s", ErrClearPassword, c.TLS)
+	}
+	t, err := tlsConfig(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	attempt := func(withTLS bool) (*client.Conn, error) {
-		return handshake(ctx, c, password, func(conn *client.Conn) error {
+		return handshake(ctx, c, l.Password, withTLS, func(conn *client.Conn) error {
 			if withTLS {
 				conn.SetTLSConfig(t)
 			}
@@ -65,8 +59,9 @@ func login(ctx context.Context, c Config, password string) (*client.Conn, error)
 
 // handshake lets the client library log in, which knows nothing of contexts: when ctx ends, the connection is closed
 // under it. It also turns the library's panics on malformed greetings into errors.
-func handshake(ctx context.Context, c Config, password string, option client.Option) (conn *client.Conn, err error) {
+func handshake(ctx context.Context, c Config, password string, withTLS bool, option client.Option) (conn *client.Conn, err error) {
 	var raw net.Conn
+	var guard *guarded
 	var stop func() bool
 	defer func() {
 		if p := recover(); p != nil {
@@ -86,9 +81,20 @@ func handshake(ctx context.Context, c Config, password string, option client.Opt
 			return nil, err
 		}
 		stop = context.AfterFunc(ctx, func() { raw.Close() })
-		return raw, nil
+		if withTLS || c.socket() {
+			return raw, nil
+		}
+		guard = &guarded{Conn: raw}
+		return guard, nil
 	}
-	return client.ConnectWithDialer(ctx, c.network(), c.address(), c.User, password, "", dial, option)
+	conn, err = client.ConnectWithDialer(ctx, c.network(), c.address(), c.User, password, "", dial, option)
+	if guard != nil {
+		guard.over.Store(true)
+		if guard.asked {
+			err = ErrClearPassword // the library's error does not wrap it
+		}
+	}
+	return conn, err
 }
 
 // closeOnDone closes the connection when ctx ends, which is the only way to interrupt a read or write on it. The

@@ -74,6 +74,9 @@ func hint(c Config, err error) string {
 	if my, ok := errors.AsType[*mysql.MyError](err); ok {
 		return serverHint(c, my)
 	}
+	if _, ok := errors.AsType[*LoginError](err); ok {
+		return "" // it says so itself
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return fmt.Sprintf("check the host name %s and this machine's name service", e.Name)
 	}
@@ -89,6 +92,8 @@ func hint(c Config, err error) string {
 		return "no answer in time: check address, security groups and firewall, or give it a longer connect timeout"
 	case strings.Contains(err.Error(), errNoTLS):
 		return "enable TLS on the server, or choose TLS mode preferred or disabled to send everything in clear"
+	case errors.Is(err, ErrClearPassword):
+		return "use TLS mode verify-identity, or give the user another plugin, such as caching_sha2_password; if it has one already, somebody is in between"
 	case strings.Contains(err.Error(), "auth plugin"):
 		return "give the user one of the plugins caching_sha2_password, mysql_native_password or ed25519 (ALTER USER ... IDENTIFIED WITH ...)"
 	}
@@ -96,15 +101,16 @@ func hint(c Config, err error) string {
 }
 
 func certificateHint(c Config, err error) string {
-	where := "the system's certificate authorities"
-	if c.TLSCA != "" {
-		where = c.TLSCA
+	where := c.Authorities()
+	bundle := "for RDS its certificate bundle"
+	if IsRDS(c.Host) && c.TLSRoots == nil {
+		bundle = "for this host, which is one of RDS, write tls_ca: aws-rds, or name AWS's bundle"
 	}
 	if c.TLS == TLSVerifyIdentity {
 		return fmt.Sprintf("the certificate must come from an authority in %s and be made out to %s; "+
-			"give the right CA file (for RDS its certificate bundle), or use TLS mode verify-ca if only the name differs", where, c.Host)
+			"give the right CA file (%s), or use TLS mode verify-ca if only the name differs", where, c.Host, bundle)
 	}
-	return fmt.Sprintf("the certificate must come from an authority in %s; give the CA file that signed it (for RDS its certificate bundle)", where)
+	return fmt.Sprintf("the certificate must come from an authority in %s; give the CA file that signed it (%s)", where, bundle)
 }
 
 func serverHint(c Config, err *mysql.MyError) string {
@@ -113,7 +119,10 @@ func serverHint(c Config, err *mysql.MyError) string {
 		user = "the user"
 	}
 	switch err.Code {
-	case mysql.ER_ACCESS_DENIED_ERROR, 1698:
+	case mysql.ER_ACCESS_DENIED_ERROR, erAccessDeniedNoPassword:
+		if c.refused != "" {
+			return c.refused
+		}
 		return "check user name and password; the server chooses the account by the client host that it names in this message " +
 			"(see SELECT user, host, plugin FROM mysql.user)"
 	case mysql.ER_HOST_NOT_PRIVILEGED:
@@ -153,6 +162,12 @@ func Refused(err error) bool {
 	if errors.Is(err, ErrTooOld) || errors.Is(err, ErrVersionedByTransaction) || errors.Is(err, schema.ErrUnsupported) || IsUntrusted(err) {
 		return true
 	}
+	if e, ok := errors.AsType[*LoginError](err); ok {
+		return e.Final
+	}
+	if errors.Is(err, ErrClearPassword) {
+		return true
+	}
 	my, ok := errors.AsType[*mysql.MyError](err)
 	if !ok {
 		return false
@@ -160,7 +175,7 @@ func Refused(err error) bool {
 	switch my.Code {
 	case mysql.ER_ACCESS_DENIED_ERROR, mysql.ER_DBACCESS_DENIED_ERROR, mysql.ER_TABLEACCESS_DENIED_ERROR,
 		mysql.ER_COLUMNACCESS_DENIED_ERROR, mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_HOST_NOT_PRIVILEGED,
-		1698, 1820, 1862, 3118, 3159, 4151: // what serverHint says of these
+		erAccessDeniedNoPassword, 1820, 1862, 3118, 3159, 4151: // what serverHint says of these
 		return true
 	}
 	return false

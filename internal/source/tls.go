@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,8 +9,15 @@ import (
 	"os"
 )
 
+// Roots are certificate authorities that come from somewhere else than a file. PEM is asked at every connect, from any
+// goroutine, and may wait for other services until ctx ends; its errors are *LoginError. String says what they are.
+type Roots interface {
+	PEM(ctx context.Context) ([]byte, error)
+	String() string
+}
+
 // tlsConfig turns the mode into what crypto/tls understands; nil means that the connection stays in clear.
-func tlsConfig(c Config) (*tls.Config, error) {
+func tlsConfig(ctx context.Context, c Config) (*tls.Config, error) {
 	if c.TLS == TLSDisabled || c.TLS == TLSPreferred && c.socket() {
 		return nil, nil
 	}
@@ -33,7 +41,7 @@ func tlsConfig(c Config) (*tls.Config, error) {
 		return nil, fmt.Errorf("unknown TLS mode %q: use %s, %s, %s, %s or %s", c.TLS,
 			TLSDisabled, TLSPreferred, TLSRequired, TLSVerifyCA, TLSVerifyIdentity)
 	}
-	roots, err := authorities(c.TLSCA)
+	roots, err := authorities(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -46,20 +54,37 @@ func tlsConfig(c Config) (*tls.Config, error) {
 	return t, nil
 }
 
-// authorities reads a file of PEM certificates; without a file the system's are used, which nil stands for.
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
+// authorities reads PEM certificates; where none are named the system's are used, which nil stands for.
+func authorities(ctx context.Context, c Config) (*x509.CertPool, error) {
+	var pem []byte
+	var err error
+	switch {
+	case c.TLSRoots != nil:
+		pem, err = c.TLSRoots.PEM(ctx)
+	case c.TLSCA != "":
+		pem, err = os.ReadFile(c.TLSCA)
+	default:
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read certificate authorities: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read certificate authorities: %s holds no PEM certificate", file)
+		return nil, fmt.Errorf("read certificate authorities: %s holds no PEM certificate", c.Authorities())
 	}
 	return pool, nil
+}
+
+// Authorities says where the certificates come from that the server's is held against.
+func (c Config) Authorities() string {
+	switch {
+	case c.TLSRoots != nil:
+		return c.TLSRoots.String()
+	case c.TLSCA != "":
+		return c.TLSCA
+	}
+	return "the system's certificate authorities"
 }
 
 func verifyChain(s tls.ConnectionState, roots *x509.CertPool) error {
