@@ -144,14 +144,17 @@ func validPort(s string) bool {
 // source checks the server's address, the credentials and the protection of the connection.
 func (c *checker) source() {
 	s := &c.Source
-	if s.Host == "" {
+	if s.Host == "" && !s.Kept() {
 		c.missing("source.host", "name the MySQL or MariaDB server")
 	}
-	if s.User == "" {
+	if s.User == "" && !s.Kept() {
 		c.missing("source.user", "name a user with REPLICATION SLAVE, REPLICATION CLIENT and SELECT")
 	}
 	c.inRange("source.port", s.Port, 1, 65535, "port")
-	c.credentials()
+	if s.Host == "" && !c.has("source.port") {
+		s.Port = 0 // it stands beside the host
+	}
+	c.login()
 	c.tls()
 	if c.has("source.server_id") && s.ServerID == 0 {
 		c.fault("source.server_id", "is not a server id", "write a number that no other server or replica of this source uses, or leave the key out")
@@ -172,26 +175,6 @@ func serverID(name string) uint32 {
 	return 1_000_000_000 + h.Sum32()%3_000_000_000
 }
 
-func (c *checker) credentials() {
-	const cure = "use password: ${MYSQL_PASSWORD} for now"
-	if c.Source.PasswordFile != "" {
-		c.later("source.password_file", cure)
-	}
-	if c.Source.SecretID != "" {
-		c.later("source.secrets_manager_secret_id", cure)
-	}
-	if c.Source.IAM {
-		c.later("source.iam_authentication", cure)
-	}
-	other := c.Source.PasswordFile != "" || c.Source.SecretID != "" || c.Source.IAM
-	if !c.has("source.password") && !other {
-		c.missing("source.password", "write password: ${MYSQL_PASSWORD} and set the variable")
-	}
-	if c.has("source.password") && other {
-		c.fault("source.password", "stands beside another way to log in", "keep one of password, password_file, secrets_manager_secret_id and iam_authentication")
-	}
-}
-
 func (c *checker) tls() {
 	s := &c.Source
 	for _, f := range []struct {
@@ -199,7 +182,7 @@ func (c *checker) tls() {
 		file *string
 	}{{"source.tls_ca", &s.TLSCA}, {"source.tls_cert", &s.TLSCert}, {"source.tls_key", &s.TLSKey}} {
 		path, file := f.path, f.file
-		if *file == "" {
+		if *file == "" || path == "source.tls_ca" && *file == RDSBundle {
 			continue
 		}
 		*file = c.path(*file)
@@ -209,6 +192,9 @@ func (c *checker) tls() {
 		if s.TLS == "disabled" {
 			c.fault(path, "has no effect with tls: disabled", "choose another tls mode, or remove the key")
 		}
+	}
+	if s.TLSCA == RDSBundle && s.TLS == "disabled" {
+		c.fault("source.tls_ca", "has no effect with tls: disabled", "write tls: verify-identity, or remove the key")
 	}
 	if s.TLSCA != "" && !s.TLS.Verifies() && s.TLS != "disabled" {
 		c.fault("source.tls_ca", "has no effect with tls: "+string(s.TLS)+", which does not look at the server's certificate", "write tls: verify-identity or verify-ca")

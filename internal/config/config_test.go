@@ -163,9 +163,21 @@ func TestFaults(t *testing.T) {
 		{"missing variable", "source: {user: \"${NOBODY}\"}", "source.user", "NOBODY"},
 		{"open variable", "name: a${B", "name", "${"},
 		{"twice", "name: a\nname: b", "name", "twice"},
-		{"password_file", "source: {password_file: /run/secret}", "source.password_file", "not available yet"},
-		{"secrets manager", "source: {secrets_manager_secret_id: abc}", "source.secrets_manager_secret_id", "not available yet"},
-		{"iam", "source: {iam_authentication: true}", "source.iam_authentication", "not available yet"},
+		{"file beside secret", "source: {password_file: /run/secret, secrets_manager_secret_id: abc}", "source.secrets_manager_secret_id", "keep one"},
+		{"password beside iam", "source: {password: x, iam_authentication: true, tls: verify-ca}", "source.iam_authentication", "keep one"},
+		{"iam in clear", "source: {iam_authentication: true}", "source.iam_authentication", "tls: verify-identity"},
+		{"iam unverified", "source: {iam_authentication: true, tls: required}", "source.iam_authentication", "tls: verify-identity"},
+		{"iam through a socket", "source: {host: /run/mysqld/mysqld.sock, iam_authentication: true, tls: verify-ca}", "source.host", "endpoint"},
+		{"secret's ARN of another service", "source: {secrets_manager_secret_id: \"arn:aws:ssm:eu-west-1:123456789012:parameter/db\"}", "source.secrets_manager_secret_id", "arn:aws:secretsmanager"},
+		{"secret's region twice", "source: {region: us-east-1, secrets_manager_secret_id: \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-abcdef\"}", "source.region", "contradicts"},
+		{"parameter's ARN of another service", "source: {ssm_parameter_name: \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-abcdef\"}", "source.ssm_parameter_name", "arn:aws:ssm"},
+		{"refresh of nothing", "source: {secret_refresh_interval: 1m}", "source.secret_refresh_interval", "no effect"},
+		{"refresh too often", "source: {secrets_manager_secret_id: abc, secret_refresh_interval: 10ms}", "source.secret_refresh_interval", "1s"},
+		{"key of nothing", "source: {secret_password_key: pw}", "source.secret_password_key", "no effect"},
+		{"no key", "source: {secrets_manager_secret_id: abc, secret_password_key: \"\"}", "source.secret_password_key", "is empty"},
+		{"region of nothing", "source: {region: eu-west-1}", "source.region", "no effect"},
+		{"bundle without verification", "source: {tls: required, tls_ca: aws-rds}", "source.tls_ca", "no effect"},
+		{"bundle without tls", "source: {tls: disabled, tls_ca: aws-rds}", "source.tls_ca", "no effect"},
 		{"ca without verification", "source: {tls: required, tls_ca: faulty.yaml}", "source.tls_ca", "no effect"},
 		{"cert without key", "source: {tls_cert: faulty.yaml}", "source.tls_cert", "both, or neither"},
 		{"ca missing", "source: {tls: verify-ca, tls_ca: nowhere.pem}", "source.tls_ca", "can't be read"},
@@ -289,6 +301,34 @@ func merge(a, b *yaml.Node) {
 		default:
 			a.Content[at+1] = b.Content[i+1]
 			touched[at] = true
+		}
+	}
+}
+
+// TestWhatALoginNeeds changes the minimal file's source as a whole.
+func TestWhatALoginNeeds(t *testing.T) {
+	for source, missing := range map[string]string{
+		"host: h, user: u": "source.password",
+		"user: u, iam_authentication: true, tls: verify-ca": "source.host",
+		"host: h, iam_authentication: true, tls: verify-ca": "source.user",
+		"user: u, password: x":                              "source.host",
+		"host: h.x.eu-west-1.rds.amazonaws.com, user: u, tls: verify-identity, tls_ca: aws-rds, iam_authentication: true, region: eu-west-1": "",
+		"secrets_manager_secret_id: tickets/db":                                   "",
+		"ssm_parameter_name: /tickets/db, secret_password_key: pw, region: a-b-1": "",
+		"password_file: run/secret, host: h, user: u, port: 3307":                 "",
+	} {
+		text := strings.Replace(minimal, `host: db.example.com, user: repl, password: "${PW}"`, source, 1)
+		p, err := Parse("/etc/pipeline.yaml", []byte(text), env(), Both)
+		faults, _ := errors.AsType[*Faults](err)
+		switch {
+		case missing == "" && err != nil:
+			t.Errorf("%s: %v", source, err)
+		case missing != "" && (faults == nil || len(faults.List) != 1 || faults.List[0].Path != missing):
+			t.Errorf("%s: %v; want that %s is missing", source, err, missing)
+		case strings.Contains(source, "password_file") && (p.Source.PasswordFile != "/etc/run/secret" || p.Source.Port != 3307):
+			t.Errorf("%s: %s, port %d", source, p.Source.PasswordFile, p.Source.Port)
+		case strings.HasPrefix(source, "secrets_manager") && (p.Source.Port != 0 || p.Source.SecretRefresh != time.Hour || p.Source.PasswordKey != "password"):
+			t.Errorf("%s: port %d, refresh %s, key %s", source, p.Source.Port, p.Source.SecretRefresh, p.Source.PasswordKey)
 		}
 	}
 }

@@ -43,14 +43,26 @@ type Source struct {
 	User           string        `yaml:"user"`
 	Password       Secret        `yaml:"password"`
 	PasswordFile   string        `yaml:"password_file"`
-	SecretID       string        `yaml:"secrets_manager_secret_id"`
+	SecretID       string        `yaml:"secrets_manager_secret_id"` // name or ARN
+	ParameterName  string        `yaml:"ssm_parameter_name"`        // name or ARN
+	PasswordKey    string        `yaml:"secret_password_key"`       // in a secret, parameter or file that holds JSON
+	SecretRefresh  time.Duration `yaml:"secret_refresh_interval"`
 	IAM            bool          `yaml:"iam_authentication"`
+	Region         string        `yaml:"region"` // of secret, parameter or server
 	TLS            TLSMode       `yaml:"tls"`
-	TLSCA          string        `yaml:"tls_ca"`
+	TLSCA          string        `yaml:"tls_ca"` // a file, or RDSBundle
 	TLSCert        string        `yaml:"tls_cert"`
 	TLSKey         string        `yaml:"tls_key"`
 	ServerID       uint32        `yaml:"server_id"`
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+}
+
+// RDSBundle is the tls_ca that asks for the authorities that AWS publishes for RDS.
+const RDSBundle = "aws-rds"
+
+// Kept says whether the login is kept where it may stand with user, host and port: then the file can leave these out.
+func (s *Source) Kept() bool {
+	return s.PasswordFile != "" || s.SecretID != "" || s.ParameterName != ""
 }
 
 // Replication is what DMS calls a task.
@@ -181,8 +193,11 @@ type Log struct {
 func defaults() *Pipeline {
 	return &Pipeline{
 		Source: Source{
-			Port: 3306,
-			TLS:  "preferred",
+			Port:        3306,
+			TLS:         "preferred",
+			PasswordKey: "password", // as RDS and the rotation functions write it
+			// As AWS's own caching clients have it; a rotation is noticed at the login that it makes fail.
+			SecretRefresh: time.Hour,
 			// Two tries of DNS (5 s each by default) fit, and a security group that drops packets is noticed soon.
 			ConnectTimeout: 10 * time.Second,
 		},
