@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -42,10 +43,17 @@ func streamAWS(ctx context.Context, cfg *config.Pipeline, node *localstream.Node
 // anybody are credentials for servers that don't look at them.
 var anybody = credentials.NewStaticCredentialsProvider("embedded", "embedded", "")
 
+// renewal is how long before their end credentials are renewed. It is what the SDK itself has for ECS.
+const renewal = 5 * time.Minute
+
 // loadAWS lets the SDK find region and credentials as it always does: environment, shared files, the machine's role.
 // A stand-in on this machine is content with any, if there are none.
 func loadAWS(ctx context.Context, cfg *config.Pipeline, section, region, endpoint string) (aws.Config, error) {
-	var options []func(*awsconfig.LoadOptions) error
+	options := []func(*awsconfig.LoadOptions) error{
+		// The SDK renews those of a web identity or an assumed role at the moment at which they expire, when a request that
+		// was signed with them a moment ago is refused.
+		awsconfig.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewal }),
+	}
 	if region != "" {
 		options = append(options, awsconfig.WithRegion(region))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,9 @@ func count(n int, what string) string {
 // checks says what to look at for the halves of cfg, and how to end what looking needs.
 func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop func(), err error) {
 	stop = func() {}
+	if c.Credentials, err = checkCredentials(ctx, cfg); err != nil {
+		return c, stop, err
+	}
 	store, table, err := makeStore(ctx, cfg)
 	if err != nil {
 		return c, stop, err
@@ -75,7 +79,9 @@ func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop fun
 		if err != nil && cfg.Checkpoint.Store.Dir != "" {
 			return c, stop, err
 		} // what is wrong with another store is an item of its own
-		c.Source = checkSource(cfg, saved)
+		if c.Source, err = checkSource(ctx, cfg, saved); err != nil {
+			return c, stop, err
+		}
 	}
 	if cfg.Halves&config.Deliver != 0 {
 		if c.Destination, err = checkDestination(ctx, cfg); err != nil {
@@ -89,6 +95,36 @@ func checks(ctx context.Context, cfg *config.Pipeline) (c check.Config, stop fun
 	return c, stop, err
 }
 
+// checkCredentials looks at what is shown to AWS; nil where the pipeline has no part there.
+func checkCredentials(ctx context.Context, cfg *config.Pipeline) (*check.Credentials, error) {
+	section, region := inAWS(cfg)
+	if section == "" {
+		return nil, nil
+	}
+	awsConfig, err := loadAWS(ctx, cfg, section, region, "")
+	return &check.Credentials{Provider: awsConfig.Credentials}, err
+}
+
+// inAWS is the first section of the configuration that is about something in AWS itself, and its region.
+func inAWS(cfg *config.Pipeline) (section, region string) {
+	s := &cfg.Source
+	for _, part := range []struct {
+		section string
+		there   bool
+		region  string
+	}{
+		{"stream", cfg.Stream.Endpoint == "", cfg.Stream.Region},
+		{"delivery", cfg.Halves&config.Deliver != 0 && cfg.Delivery.Destination.Bucket != "" && cfg.Delivery.Endpoint == "", cfg.Delivery.Region},
+		{"checkpoint", cfg.Checkpoint.Store.Dir == "" && cfg.Checkpoint.Endpoint == "", cfg.Checkpoint.Region},
+		{"source", cfg.Halves&config.Replicate != 0 && (s.SecretID != "" || s.ParameterName != "" || s.IAM), loginRegion(cfg)},
+	} {
+		if part.there {
+			return part.section, cmp.Or(part.region, cfg.Stream.Region)
+		}
+	}
+	return "", ""
+}
+
 // lockNames are the checkpoints that the halves hold while they run.
 func lockNames(h config.Half) (names []string) {
 	if h&config.Replicate != 0 {
@@ -100,9 +136,14 @@ func lockNames(h config.Half) (names []string) {
 	return names
 }
 
-func checkSource(cfg *config.Pipeline, saved pipeline.Saved) *check.Source {
+func checkSource(ctx context.Context, cfg *config.Pipeline, saved pipeline.Saved) (*check.Source, error) {
+	from, err := makeSource(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	login, _ := from.Logins.(check.Login)
 	return &check.Source{
-		Config:   sourceConfig(&cfg.Source),
+		Config: from, Login: login, LoginFile: cfg.Source.PasswordFile,
 		ServerID: cfg.Source.ServerID,
 		Changes:  cfg.Replication.MigrationType != config.FullLoad,
 		Saved:    saved.Position, Suspended: saved.Suspended,
@@ -113,7 +154,7 @@ func checkSource(cfg *config.Pipeline, saved pipeline.Saved) *check.Source {
 			}
 			return cfg.Replication.Rules
 		},
-	}
+	}, nil
 }
 
 // checkStream looks at the stream. The embedded one is served for as long as that takes, unless another process does

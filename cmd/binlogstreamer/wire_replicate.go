@@ -8,23 +8,17 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
-	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
-
-// sourceConfig is how the server is reached.
-func sourceConfig(s *config.Source) source.Config {
-	return source.Config{
-		Host: s.Host, Port: uint16(s.Port), User: s.User,
-		Password: func(context.Context) (string, error) { return s.Password.Reveal(), nil },
-		TLS:      source.TLSMode(s.TLS), TLSCA: s.TLSCA, TLSCert: s.TLSCert, TLSKey: s.TLSKey,
-		ConnectTimeout: s.ConnectTimeout,
-	}
-}
 
 // makeReplicate connects MySQL with the stream. With once, it ends where the binlog ends now.
 func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replicate, error) {
 	cfg := p.cfg
 	awsConfig, endpoint, err := streamAWS(ctx, cfg, p.node)
+	if err != nil {
+		return nil, err
+	}
+	log := p.log.With("half", "replicate")
+	from, err := makeSource(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +29,7 @@ func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replica
 	return pipeline.NewReplicate(pipeline.ReplicateConfig{
 		Task:        cfg.Name,
 		Migration:   pipeline.Migration(cfg.Replication.MigrationType),
-		Source:      sourceConfig(&cfg.Source),
+		Source:      from,
 		ServerID:    cfg.Source.ServerID,
 		Rules:       cfg.Replication.Rules,
 		Records:     cfg.RecordOptions(),
@@ -59,7 +53,7 @@ func (p *parts) makeReplicate(ctx context.Context, once bool) (*pipeline.Replica
 		// Chunks may take an eighth of the ceiling. A giant row exists several times, and beyond that, while it passes.
 		LoadBytes: int(min(64*config.MiB, cfg.MemoryLimit/8)),
 		Grace:     cfg.ShutdownGrace,
-		Log:       p.log.With("half", "replicate"), Registerer: p.registry,
+		Log:       log, Registerer: p.registry,
 	}), nil
 }
 

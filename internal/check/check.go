@@ -41,6 +41,7 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // Config says what to look at. A nil part is left out.
 type Config struct {
+	Credentials *Credentials
 	Source      *Source
 	Stream      *Stream
 	Destination *Destination
@@ -53,7 +54,7 @@ func Run(ctx context.Context, c Config, report func(Result)) (faults int) {
 	r := &reporter{print: report}
 	for _, part := range []interface {
 		check(context.Context, *reporter)
-	}{c.Store, c.Source, c.Stream, c.Destination, c.Oversized} {
+	}{c.Credentials, c.Store, c.Source, c.Stream, c.Destination, c.Oversized} {
 		part.check(ctx, r)
 	}
 	return r.faults

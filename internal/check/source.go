@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Rules interface {
 // Source is the server side of a pipeline.
 type Source struct {
 	Config    source.Config
+	Login     Login  // where the login comes from; nil: the configuration itself
+	LoginFile string // that it comes from; "": another place
 	ServerID  uint32
 	Rules     func(lowerCaseTables int) Rules // for a server that does or does not tell names apart by case
 	Changes   bool                            // changes are replicated, so the binlog matters
@@ -44,14 +47,18 @@ func (s *Source) check(ctx context.Context, r *reporter) {
 	if s == nil {
 		return
 	}
+	if !s.login(ctx, r) {
+		return
+	}
 	conn, err := source.Connect(ctx, s.Config)
 	if err != nil {
-		r.failed("connect", err, "") // the source's errors carry their cure
+		r.failed("connect", err, s.entry(err))
 		return
 	}
 	defer conn.Close()
 	c := &sourceCheck{Source: s, reporter: r, conn: conn}
 	c.connection(ctx)
+	c.certificate()
 	if c.server, err = source.Describe(ctx, conn); err != nil {
 		r.failed("version", err, "")
 		return
@@ -74,9 +81,13 @@ func (s *Source) check(ctx context.Context, r *reporter) {
 
 // connection tells how the connection is protected.
 func (c *sourceCheck) connection(ctx context.Context) {
-	where := fmt.Sprintf("%s as %s", c.Config.Host, c.Config.User)
+	host, user := cmp.Or(c.Config.Host, "the host"), cmp.Or(c.Config.User, "the user")+" that the password comes with"
+	if c.Config.User != "" {
+		user = c.Config.User
+	}
+	where := fmt.Sprintf("%s as %s", host, user)
 	if c.Config.Port != 0 {
-		where = fmt.Sprintf("%s:%d as %s", c.Config.Host, c.Config.Port, c.Config.User)
+		where = fmt.Sprintf("%s:%d as %s", host, c.Config.Port, user)
 	}
 	cipher, err := c.value(ctx, "SHOW SESSION STATUS LIKE 'Ssl_cipher'", 1)
 	switch {
@@ -84,12 +95,17 @@ func (c *sourceCheck) connection(ctx context.Context) {
 		c.failed("connect", err, "")
 	case cipher != "":
 		c.ok("connect", "%s, encrypted with %s, tls: %s", where, cipher, c.Config.TLS)
-	case strings.HasPrefix(c.Config.Host, "/"), c.Config.Host == "127.0.0.1", c.Config.Host == "localhost", c.Config.Host == "::1":
+	case c.onThisMachine():
 		c.ok("connect", "%s, not encrypted, but on this machine", where)
 	default:
 		c.add(Warn, "connect", where+", NOT encrypted: password hashes and rows cross the network in clear",
 			"set source.tls: verify-identity with the authority's certificate in source.tls_ca (or tls: required)")
 	}
+}
+
+func (c *sourceCheck) onThisMachine() bool {
+	h := c.Config.Host
+	return strings.HasPrefix(h, "/") || h == "127.0.0.1" || h == "localhost" || h == "::1"
 }
 
 // binlog looks at the settings that decide whether every change is in the log, whole.
