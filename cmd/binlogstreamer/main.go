@@ -33,7 +33,7 @@ type cli struct {
 
 // configFlag is the flag that commands with a configuration have.
 type configFlag struct {
-	Config string `short:"c" default:"pipeline.yaml" placeholder:"FILE" help:"The configuration (default: pipeline.yaml)."`
+	Config string `short:"c" default:"pipeline.yaml" placeholder:"FILE" help:"The configuration (default: pipeline.yaml); env:NAME is the text of an environment variable."`
 }
 
 // app is what a command needs of the world around it.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -65,20 +64,5 @@ func (c *checker) mappingText(n *yaml.Node) ([]byte, error) {
 	if !ok {
 		return nil, errNoted
 	}
-	file := c.path(text)
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fileError{file, err}
-	}
-	return content, nil
-}
-
-// fileError is what a fault says of a document that can't be read.
-type fileError struct {
-	file string
-	err  error
-}
-
-func (e fileError) Error() string {
-	return "can't be read (" + e.file + ", " + cause(e.err) + "): paths start at the folder of the configuration"
+	return c.read(text)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -549,5 +550,56 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 	if _, err := Load("nowhere.yaml", env(), Both); err == nil || !strings.Contains(err.Error(), "nowhere.yaml") {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// TestTextsInVariables has the configuration and the documents that it names in environment variables: a container's
+// task definition can carry them then, and no file is needed.
+func TestTextsInVariables(t *testing.T) {
+	const text = `
+name: tickets
+source: {host: db, user: u, password: "${PW}"}
+replication: {table_mappings: "env:MAPPINGS", task_settings: "env:SETTINGS"}
+stream: {name: tickets, region: eu-west-1}
+delivery: {destination: "s3://bucket"}
+checkpoint: {store: "dynamodb://tickets"}
+`
+	mappings, err := os.ReadFile("../../deploy/examples/table-mappings.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"PIPELINE", text, "PW", "p", "MAPPINGS", string(mappings), "SETTINGS", `{"FullLoadSettings": {"MaxFullLoadSubTasks": 3}}`}
+	p, err := Load("env:PIPELINE", env(all...), Both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Name != "tickets" || p.File != "env:PIPELINE" || p.Replication.Rules == nil || p.Replication.Settings.MaxFullLoadSubTasks != 3 {
+		t.Errorf("read %q from %s, rules %v, settings %+v", p.Name, p.File, p.Replication.Rules, p.Replication.Settings)
+	}
+	for i, want := range map[int]string{
+		0: "can't be read: the environment variable PIPELINE is not set",
+		4: "can't be read (env:MAPPINGS, the environment variable MAPPINGS is not set); write env:NAME",
+		6: "can't be read (env:SETTINGS, the environment variable SETTINGS is not set); write env:NAME",
+	} {
+		_, err := Load("env:PIPELINE", env(slices.Concat(all[:i], all[i+2:])...), Both)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("without %s: %v\nwant %q", all[i], err, want)
+		}
+	}
+	if _, err := Load("env:A-B", env(all...), Both); err == nil || !strings.Contains(err.Error(), "env:A-B does not name an environment variable") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+// TestPathsOfATextInAVariable start where the daemon was started.
+func TestPathsOfATextInAVariable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("m.json", []byte(`{"rules": [{"rule-type": "selection", "rule-id": "1", "rule-name": "1",
+		"object-locator": {"schema-name": "a", "table-name": "b"}, "rule-action": "include"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const text = `{name: t, source: {host: db, user: u, password: p}, replication: {table_mappings: m.json}, stream: {name: t}, checkpoint: {store: "dynamodb://tickets"}}`
+	if _, err := Load("env:P", env("P", text), Replicate); err != nil {
+		t.Error(err)
 	}
 }

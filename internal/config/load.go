@@ -5,20 +5,20 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Load reads the file at path and the documents it points to, for the given halves. Settings of a half that is not
+// Load reads the file at path and the documents it points to, for the given halves. A path env:NAME is the text of the
+// environment variable NAME, for containers that have no files of their own. Settings of a half that is not
 // asked for are read, but neither their variables nor their relations matter, so that both halves can share a file
 // on different machines. The error of a file that can't be used is a *Faults with everything that is wrong with it.
 func Load(path string, env Lookup, halves Half) (*Pipeline, error) {
-	text, err := os.ReadFile(path)
+	text, err := read(path, env)
 	if err != nil {
-		return nil, &Faults{File: path, List: []Fault{{Problem: "can't be read: " + cause(err), Cure: "name the file with -c"}}}
+		return nil, &Faults{File: path, List: []Fault{{Problem: "can't be read: " + cause(err), Cure: "name the file with -c, or env:NAME for the text of an environment variable"}}}
 	}
 	return Parse(path, text, env, halves)
 }
@@ -39,7 +39,7 @@ func Parse(path string, text []byte, env Lookup, halves Half) (*Pipeline, error)
 
 	d := &decoder{faults: faults, env: env, needed: halves.needs, at: map[string]place{}, unread: map[string]bool{}}
 	d.value("", root, reflect.ValueOf(p).Elem())
-	check := &checker{decoder: d, Pipeline: p, dir: filepath.Dir(path)}
+	check := &checker{decoder: d, Pipeline: p, dir: folder(path)}
 	check.all()
 	if err := faults.orNil(); err != nil {
 		return nil, err

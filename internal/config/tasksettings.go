@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 )
 
@@ -37,10 +36,9 @@ func (c *checker) taskSettings() {
 	if c.Replication.TaskSettings == "" {
 		return
 	}
-	file := c.path(c.Replication.TaskSettings)
-	text, err := os.ReadFile(file)
+	text, err := c.read(c.Replication.TaskSettings)
 	if err != nil {
-		c.reason(path, fileError{file, err})
+		c.reason(path, err)
 		return
 	}
 	settings, problems := parseSettings(text)
