@@ -2,6 +2,8 @@ module github.com/binlogstreamer/binlogstreamer
 
 go 1.26.0
 
+ignore ./deploy/cdk/node_modules // what npm ci installs there has Go files
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/aws/aws-sdk-go-v2 v1.47.7
