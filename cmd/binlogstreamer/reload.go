@@ -35,16 +35,10 @@ func (c *reloadCmd) Run(a *app) error {
 	return nil
 }
 
-// consoleAddress is where the daemon of a configuration listens. The daemon has checked the file: here only the address
-// matters, and it must do without the daemon's variables.
+// consoleAddress is where the daemon of a configuration listens. The daemon has checked the rest, which may need what
+// only the daemon has: its variables and files.
 func consoleAddress(file string) (string, error) {
-	anything := func(name string) (string, bool) {
-		if v, ok := os.LookupEnv(name); ok {
-			return v, true
-		}
-		return "unset", true
-	}
-	p, err := config.Load(file, anything, config.Present)
+	p, err := config.Load(file, os.LookupEnv, config.Console)
 	if err != nil {
 		return "", err
 	}

@@ -20,6 +20,10 @@ type checker struct {
 }
 
 func (c *checker) all() {
+	c.console()
+	if c.Halves == Console {
+		return
+	}
 	c.service()
 	if c.Halves&Replicate != 0 {
 		c.source()
@@ -75,7 +79,7 @@ func (c *checker) path(p string) string {
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// service checks what both halves need: name, checkpoints, console, log, limits.
+// service checks what both halves need: name, checkpoints, limits.
 func (c *checker) service() {
 	const nameCure = "choose up to 64 letters, digits, dots, dashes and underscores, such as tickets"
 	if c.Name == "" {
@@ -84,16 +88,20 @@ func (c *checker) service() {
 		c.fault("name", "is not a name", nameCure)
 	}
 	c.checkpoint()
-	if c.HTTP.Listen != "" {
-		if _, port, err := net.SplitHostPort(c.HTTP.Listen); err != nil || !validPort(port) {
-			c.fault("http.listen", "is not an address to listen on", `write host:port, such as 127.0.0.1:9187, or "" for no console`)
-		}
-	}
 	if c.MemoryLimit < 64*MiB {
 		c.fault("memory_limit", "is too small to work in", "write at least 64MiB; 256MiB is the default")
 	}
 	if c.ShutdownGrace < time.Second || c.ShutdownGrace > time.Hour {
 		c.fault("shutdown_grace", "is not from 1s to 1h", "write 25s, or a little less than what the supervisor waits before it kills")
+	}
+}
+
+func (c *checker) console() {
+	if c.HTTP.Listen == "" {
+		return
+	}
+	if _, port, err := net.SplitHostPort(c.HTTP.Listen); err != nil || !validPort(port) {
+		c.fault("http.listen", "is not an address to listen on", `write host:port, such as 127.0.0.1:9187, or "" for no console`)
 	}
 }
 

@@ -603,3 +603,25 @@ func TestPathsOfATextInAVariable(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestConsoleAloneNeedsNothingElse: whoever asks a running daemon need not have the daemon's variables and files.
+func TestConsoleAloneNeedsNothingElse(t *testing.T) {
+	const text = `{name: t, source: {host: db, port: "${PORT}", user: u, password: "${PW}", tls_ca: /nowhere}, replication: {table_mappings: "env:M"},
+		stream: {name: "${S}", embedded_shards: "${N}"}, checkpoint: {store: "dynamodb://${T}"}, http: {listen: "127.0.0.1:${HTTP_PORT}"}}`
+	p, err := Load("env:P", env("P", text, "HTTP_PORT", "9187"), Console)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.HTTP.Listen != "127.0.0.1:9187" {
+		t.Errorf("listens on %q", p.HTTP.Listen)
+	}
+	for port, want := range map[string]string{"": "needs the environment variable HTTP_PORT", "x": "is not an address to listen on"} {
+		pairs := []string{"P", text}
+		if port != "" {
+			pairs = append(pairs, "HTTP_PORT", port)
+		}
+		if _, err := Load("env:P", env(pairs...), Console); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with port %q: %v, want %q", port, err, want)
+		}
+	}
+}

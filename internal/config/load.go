@@ -90,6 +90,9 @@ func present(root *yaml.Node) (h Half) {
 // needs says whether a key matters for the halves.
 func (h Half) needs(path string) bool {
 	section, _, _ := strings.Cut(path, ".")
+	if h == Console {
+		return section == "http"
+	}
 	switch section {
 	case "source", "replication":
 		return h&Replicate != 0

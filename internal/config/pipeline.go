@@ -34,6 +34,8 @@ const (
 	Both           = Replicate | Deliver
 	// Present stands for the halves whose sections are in the file.
 	Present Half = 0
+	// Console stands for neither: it matters only where the console listens, as for commands that ask a running daemon.
+	Console Half = 1 << 2
 )
 
 // Source is the MySQL or MariaDB server to read from.
