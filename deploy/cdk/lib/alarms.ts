@@ -30,11 +30,12 @@ export function makeAlarms(scope: Construct, w: Watched): Topic {
   if (w.settings.alarmEmail !== undefined) {
     topic.addSubscription(new EmailSubscription(w.settings.alarmEmail));
   }
-  const maker = new Maker(scope, topic, w.settings);
+  const { running, replicateTasks, deliverTasks } = w.settings;
+  const maker = new Maker(scope, topic, w.settings.name, running);
   for (const half of ['replicate', 'deliver'] as const) {
-    watchService(scope, maker, w, half);
+    watchService(scope, maker.while((half === 'replicate' ? replicateTasks : deliverTasks) > 0), w, half);
   }
-  watchStream(maker, w);
+  watchStream(maker, maker.while(deliverTasks > 0), w);
   maker.above('CheckpointsThrottled', 'DynamoDB throttles the checkpoints and leases: a half that cannot save stands by',
     w.table.metricThrottledRequestsForOperations({ operations: [Operation.GET_ITEM, Operation.PUT_ITEM, Operation.UPDATE_ITEM, Operation.DELETE_ITEM, Operation.SCAN], period: minute }), 0, 5);
   if (w.source.created !== undefined) {
@@ -47,7 +48,7 @@ export function makeAlarms(scope: Construct, w: Watched): Topic {
 
 function watchService(scope: Construct, maker: Maker, w: Watched, half: 'replicate' | 'deliver'): void {
   const Half = half === 'replicate' ? 'Replicate' : 'Deliver';
-  // Every running task reports its CPU once a minute, so the number of reports is the number of tasks.
+  // Every running task reports its CPU once a minute: where no report is, no task is.
   maker.below(`${Half}NotRunning`, `No task of ${half} has run for five minutes`,
     w.services[half].metricCpuUtilization({ statistic: Stats.SAMPLE_COUNT, period: minute }), 1, 5, TreatMissingData.BREACHING);
   const metricName = `${half}-errors`;
@@ -61,14 +62,14 @@ function watchService(scope: Construct, maker: Maker, w: Watched, half: 'replica
     new Metric({ namespace: metricNamespace, metricName, statistic: Stats.SUM, period: fiveMinutes }), 0, 1);
 }
 
-function watchStream(maker: Maker, w: Watched): void {
+function watchStream(maker: Maker, reading: Maker, w: Watched): void {
   const { stream, settings } = w;
   const age = stream.metricGetRecordsIteratorAgeMilliseconds({ statistic: Stats.MAXIMUM, period: fiveMinutes });
   // Deliver asks every open shard all the time, whether there is anything or not: no answer is as bad as a late one.
-  maker.above('DeliverBehind', 'What deliver reads now has been in the stream for more than fifteen minutes',
+  reading.above('DeliverBehind', 'What deliver reads now has been in the stream for more than fifteen minutes',
     age, Duration.minutes(15).toMilliseconds(), 3, TreatMissingData.BREACHING);
   if ('retentionHours' in settings.stream) {
-    maker.above('DeliverFarBehind', 'Half of the stream\'s retention is used up: records that expire before they are delivered are lost',
+    reading.above('DeliverFarBehind', 'Half of the stream\'s retention is used up: records that expire before they are delivered are lost',
       age, Duration.hours(settings.stream.retentionHours / 2).toMilliseconds(), 1);
   }
   maker.above('StreamWriteThrottled', 'The stream takes less than replicate has: more shards are needed, or keys are uneven',
@@ -77,9 +78,14 @@ function watchStream(maker: Maker, w: Watched): void {
     stream.metricReadProvisionedThroughputExceeded({ statistic: Stats.SUM, period: minute }), 0, 15);
 }
 
-/** Makes alarms that are silent while the pipeline is not meant to run. */
+/** Makes alarms that are silent while what they watch is not meant to run. */
 class Maker {
-  constructor(private readonly scope: Construct, private readonly topic: Topic, private readonly settings: Settings) {}
+  constructor(private readonly scope: Construct, private readonly topic: Topic, private readonly pipeline: string, private readonly running: boolean) {}
+
+  /** A maker of alarms that are silent also unless a condition holds. */
+  while(condition: boolean): Maker {
+    return new Maker(this.scope, this.topic, this.pipeline, this.running && condition);
+  }
 
   above(id: string, says: string, metric: IMetric, threshold: number, periods: number, missing = TreatMissingData.NOT_BREACHING): void {
     this.make(id, says, metric, threshold, periods, missing, ComparisonOperator.GREATER_THAN_THRESHOLD);
@@ -91,14 +97,14 @@ class Maker {
 
   private make(id: string, says: string, metric: IMetric, threshold: number, periods: number, treatMissingData: TreatMissingData, comparisonOperator: ComparisonOperator): void {
     const alarm = new Alarm(this.scope, id, {
-      alarmName: `binlogstreamer-${this.settings.name}-${id}`,
+      alarmName: `binlogstreamer-${this.pipeline}-${id}`,
       alarmDescription: says,
       metric,
       threshold,
       evaluationPeriods: periods,
       comparisonOperator,
       treatMissingData,
-      actionsEnabled: this.settings.running,
+      actionsEnabled: this.running,
     });
     alarm.addAlarmAction(new SnsAction(this.topic));
     alarm.addOkAction(new SnsAction(this.topic));

@@ -15,9 +15,9 @@ export interface Settings {
   readonly arm64: boolean;
   /** False: everything is there, but no task runs. For the first deployment, when the source has no user yet. */
   readonly running: boolean;
-  /** 1, or 2 for a standby in another zone that is there already. */
+  /** 1, or 2 for a standby in another zone that is there already; 0 where something else writes the stream, such as DMS. */
   readonly replicateTasks: number;
-  /** They share the shards. */
+  /** They share the shards; 0 where something else reads the stream, such as Firehose. */
   readonly deliverTasks: number;
   readonly logRetentionDays: number;
   /** Gets mail when an alarm goes off or ends. */
@@ -69,8 +69,8 @@ export function readSettings(node: Node): Settings {
     tag: r.text('tag', /^(?!latest$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'the tag of an image that never changes, such as 1.0.0 (not latest)'),
     arm64: r.flag('arm64', false),
     running: r.flag('running'),
-    replicateTasks: r.count('replicateTasks', 1, 1, 2),
-    deliverTasks: r.count('deliverTasks', 2, 1, 100),
+    replicateTasks: r.count('replicateTasks', 1, 0, 2),
+    deliverTasks: r.count('deliverTasks', 2, 0, 100),
     logRetentionDays: r.oneOf('logRetentionDays', [1, 3, 5, 7, 14, 30, 60, 90, 180, 365], 30),
     alarmEmail: r.optionalText('alarmEmail', /^[^@\s]+@[^@\s]+$/, 'a mail address'),
     source: readSource(r.group('source')),

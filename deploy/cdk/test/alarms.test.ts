@@ -57,3 +57,11 @@ test('alarms are silent while the pipeline is not meant to run', () => {
   assert.equal(silent.length, 10);
   assert.ok(silent.every((a) => a['Properties'].ActionsEnabled === false));
 });
+
+test('a half that something else stands in for is not missed', () => {
+  const loud = (changes: Record<string, unknown>) => Object.values(synthesize({ running: true, ...changes }).findResources('AWS::CloudWatch::Alarm'))
+    .filter((a) => a['Properties'].ActionsEnabled).map((a) => a['Properties'].AlarmName.replace('binlogstreamer-tickets-', '')).sort();
+  const always = ['CheckpointsThrottled', 'SourceStorageLow', 'StreamReadThrottled', 'StreamWriteThrottled'];
+  assert.deepEqual(loud({ replicateTasks: 0 }), [...always, 'DeliverBehind', 'DeliverErrors', 'DeliverFarBehind', 'DeliverNotRunning'].sort());
+  assert.deepEqual(loud({ deliverTasks: 0 }), [...always, 'ReplicateErrors', 'ReplicateNotRunning'].sort());
+});

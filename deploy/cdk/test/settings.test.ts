@@ -16,7 +16,7 @@ test('every fault is told at once, with the key, what it is, and what to write',
       for (const part of [
         'binlogstreamer.account is 111122223333: write the 12 digits',
         'binlogstreamer.tag is "latest": write the tag of an image that never changes',
-        'binlogstreamer.replicateTasks is 3: write a whole number from 1 to 2',
+        'binlogstreamer.replicateTasks is 3: write a whole number from 0 to 2',
         'binlogstreamer.running is missing: write true or false',
         'binlogstreamer.nmae is not a known setting',
         'binlogstreamer.source.secretArn is missing: write the full ARN',

@@ -26,6 +26,7 @@ test('nothing runs until it is told to', () => {
   assert.deepEqual(desired(standard), [0, 0]);
   assert.deepEqual(desired(running), [2, 3]);
   assert.deepEqual(desired(synthesize({ running: true })), [1, 2]);
+  assert.deepEqual(desired(synthesize({ running: true, replicateTasks: 0 })), [0, 2]);
 });
 
 test('tasks in public subnets have an address to go out from', () => {
