@@ -29,6 +29,7 @@ var callers = map[string][]string{
 	// The same document in two kinds of store.
 	"internal/checkpoint dynamodb": {"policy-replicate.json", "policy-deliver.json", "Checkpoints in DynamoDB"},
 	"internal/checkpoint s3":       {"Checkpoints in S3"},
+	"internal/lease dynamodb":     {"policy-deliver.json"},
 	// It looks whether the halves may do what they do; the check task has the policies of both.
 	"internal/check kinesis": {},
 }
