@@ -23,7 +23,6 @@ type ecsTask struct {
 		Name, User  string
 		Command     []string
 		Environment []struct{ Name, Value string }
-		Secrets     []struct{ Name string }
 		HealthCheck struct{ Command []string }
 		StopTimeout int
 	}
@@ -129,6 +128,7 @@ func taskVariables(t *testing.T, task ecsTask) map[string]string {
 	values := map[string]string{
 		"PIPELINE": strings.Replace(pipeline, inImage, ca, 1), "TABLE_MAPPINGS": read("table-mappings.json"),
 		"NAME": "tickets", "REGION": "eu-west-1", "STREAM": "stream", "TABLE": "table", "BUCKET": "bucket", "SOURCE_HOST": "db.example.com", "SOURCE_PORT": "3306",
+		"SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:mysql-abcdef",
 	}
 	variables := map[string]string{}
 	c := task.ContainerDefinitions[0]
@@ -138,9 +138,6 @@ func taskVariables(t *testing.T, task ecsTask) map[string]string {
 			t.Errorf("%s is %s, which this test does not know", e.Name, e.Value)
 		}
 		variables[e.Name] = value
-	}
-	for _, s := range c.Secrets {
-		variables[s.Name] = "secret"
 	}
 	return variables
 }

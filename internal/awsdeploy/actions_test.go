@@ -27,9 +27,11 @@ var callers = map[string][]string{
 	"internal/s3sink s3":          {"policy-deliver.json"},
 	"internal/dynamo dynamodb":    {"policy-replicate.json", "policy-deliver.json", "Checkpoints in DynamoDB"},
 	// The same document in two kinds of store.
-	"internal/checkpoint dynamodb": {"policy-replicate.json", "policy-deliver.json", "Checkpoints in DynamoDB"},
-	"internal/checkpoint s3":       {"Checkpoints in S3"},
-	"internal/lease dynamodb":     {"policy-deliver.json"},
+	"internal/checkpoint dynamodb":    {"policy-replicate.json", "policy-deliver.json", "Checkpoints in DynamoDB"},
+	"internal/checkpoint s3":          {"Checkpoints in S3"},
+	"internal/lease dynamodb":         {"policy-deliver.json"},
+	"internal/secrets secretsmanager": {"policy-replicate.json"},
+	"internal/secrets ssm":            {}, // source.ssm_parameter_name, which the pipeline of deploy/cdk does not have
 	// It looks whether the halves may do what they do; the check task has the policies of both.
 	"internal/check kinesis": {},
 }

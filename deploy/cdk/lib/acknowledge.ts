@@ -6,7 +6,7 @@ const nag = 'AwsSolutions::AwsSolutions-';
 const accepted: readonly { readonly of: readonly string[]; readonly id: string; readonly reason: string }[] = [
   {
     of: ['Administrator', 'ReplicationUser'], id: `${nag}SMG4`,
-    reason: 'A rotation is yours to switch on, with the interval that your rules ask for; docs/DEPLOYMENT.md says how the services take it up.',
+    reason: 'A rotation is yours to switch on, with the interval that your rules ask for; the services find it without a restart.',
   },
   { of: ['Source'], id: `${nag}RDS11`, reason: 'Who may connect is decided by security groups, not by a port that is hard to guess.' },
   {

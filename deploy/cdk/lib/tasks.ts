@@ -6,7 +6,7 @@ import { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { Repository } from 'aws-cdk-lib/aws-ecr';
 import {
   AwsLogDriverMode, Capability, ContainerImage, CpuArchitecture, FargateTaskDefinition, LinuxParameters, LogDriver,
-  OperatingSystemFamily, Secret as EcsSecret,
+  OperatingSystemFamily,
 } from 'aws-cdk-lib/aws-ecs';
 import { ManagedPolicy, Role } from 'aws-cdk-lib/aws-iam';
 import { ILogGroup, LogGroup } from 'aws-cdk-lib/aws-logs';
@@ -52,20 +52,16 @@ export function makeTasks(scope: Construct, parts: Parts): Tasks {
   const role = (id: string, description: string, ...managedPolicies: ManagedPolicy[]) =>
     new Role(scope, id, { assumedBy: trust(words), description, managedPolicies }).withoutPolicyUpdates();
 
-  const execution = role('ExecutionRole', 'What ECS does for binlogstreamer: pull, log, hand over the password', managed('ExecutionPolicy', 'policy-execution.json'));
+  const execution = role('ExecutionRole', 'What ECS does for binlogstreamer: pull and log', managed('ExecutionPolicy', 'policy-execution.json'));
   const replicates = managed('ReplicatePolicy', 'policy-replicate.json');
   const delivers = managed('DeliverPolicy', 'policy-deliver.json');
   const tools = logGroup(scope, settings, 'Tools', 'tools');
 
   const common = { PIPELINE: pipeline, PIPELINE_NAME: settings.name, AWS_REGION: Aws.REGION, STREAM_NAME: stream.streamName, CHECKPOINT_TABLE: table.tableName };
-  const reading = { TABLE_MAPPINGS: tableMappings, SOURCE_HOST: source.host, SOURCE_PORT: source.port };
+  const reading = { TABLE_MAPPINGS: tableMappings, SOURCE_HOST: source.host, SOURCE_PORT: source.port, SECRET_ARN: source.user.secretArn };
   const storing = { BUCKET_NAME: bucket.bucketName };
-  const secrets = {
-    MYSQL_USER: EcsSecret.fromSecretsManager(source.user, 'username'),
-    MYSQL_PASSWORD: EcsSecret.fromSecretsManager(source.user, 'password'),
-  };
 
-  const task = (id: string, command: string, log: ILogGroup, taskRole: ReturnType<typeof role>, environment: Record<string, string>, container: { secrets?: typeof secrets; daemon: boolean }): Task => {
+  const task = (id: string, command: string, log: ILogGroup, taskRole: ReturnType<typeof role>, environment: Record<string, string>, daemon: boolean): Task => {
     const definition = new FargateTaskDefinition(scope, id, {
       family: `binlogstreamer-${settings.name}-${command}`,
       cpu: 1024,
@@ -81,11 +77,10 @@ export function makeTasks(scope: Construct, parts: Parts): Tasks {
       image: ContainerImage.fromEcrRepository(Repository.fromRepositoryName(definition, 'Repository', settings.repository), settings.tag),
       command: [command, '-c', 'env:PIPELINE'],
       environment,
-      ...(container.secrets && { secrets: container.secrets }),
       user: '65532:65532',
       readonlyRootFilesystem: true,
       linuxParameters,
-      ...(container.daemon && {
+      ...(daemon && {
         healthCheck: {
           command: ['CMD', '/binlogstreamer', 'healthcheck', '-c', 'env:PIPELINE'],
           interval: Duration.seconds(15), timeout: Duration.seconds(5), retries: 3, startPeriod: Duration.seconds(60),
@@ -100,11 +95,11 @@ export function makeTasks(scope: Construct, parts: Parts): Tasks {
 
   return {
     replicate: task('Replicate', 'replicate', logGroup(scope, settings, 'ReplicateLog', 'replicate'),
-      role('ReplicateRole', 'binlogstreamer replicate', replicates), { ...common, ...reading }, { secrets, daemon: true }),
+      role('ReplicateRole', 'binlogstreamer replicate', replicates), { ...common, ...reading }, true),
     deliver: task('Deliver', 'deliver', logGroup(scope, settings, 'DeliverLog', 'deliver'),
-      role('DeliverRole', 'binlogstreamer deliver', delivers), { ...common, ...storing }, { daemon: true }),
+      role('DeliverRole', 'binlogstreamer deliver', delivers), { ...common, ...storing }, true),
     check: task('Check', 'check', tools,
-      role('CheckRole', 'binlogstreamer check, which looks at both halves', replicates, delivers), { ...common, ...reading, ...storing }, { secrets, daemon: false }),
+      role('CheckRole', 'binlogstreamer check, which looks at both halves', replicates, delivers), { ...common, ...reading, ...storing }, false),
   };
 }
 

@@ -74,7 +74,7 @@ test('what is there already is used and not made', () => {
   const replicate = only(t, 'AWS::ECS::TaskDefinition', 'Replicate').properties.ContainerDefinitions[0];
   const env = Object.fromEntries(replicate.Environment.map((e: any) => [e.Name, e.Value]));
   assert.deepEqual([env.SOURCE_HOST, env.SOURCE_PORT, env.STREAM_NAME], ['db.example.com', '3307', 'dms']);
-  assert.equal(replicate.Secrets[1].ValueFrom, 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:mysql-abcdef:password::');
+  assert.equal(env.SECRET_ARN, 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:mysql-abcdef');
   t.hasResourceProperties('AWS::EC2::SecurityGroupIngress', { GroupId: 'sg-0123456789abcdef0', FromPort: 3307, ToPort: 3307, IpProtocol: 'tcp' });
   assert.match(JSON.stringify(only(t, 'AWS::IAM::ManagedPolicy', 'DeliverPolicy').properties), /stream\/dms.*:s3:::archive\/\*/);
   assert.equal(Object.keys(t.findOutputs('SetupCommand')).length, 0);

@@ -55,11 +55,14 @@ test('the image is one of the account\'s own, by a tag', () => {
   assert.deepEqual([arch(standard), arch(synthesize({ arm64: true }))], ['X86_64', 'ARM64']);
 });
 
-test('passwords are handed over by ECS and stand nowhere in clear', () => {
+test('passwords are read from their secrets and stand nowhere in clear', () => {
   const secrets = (half: string) => (container(half).Secrets ?? []).map((s: any) => s.Name);
   assert.deepEqual(['Replicate', 'Deliver', 'Check', 'Setup'].map(secrets), [
-    ['MYSQL_USER', 'MYSQL_PASSWORD'], [], ['MYSQL_USER', 'MYSQL_PASSWORD'], ['ADMIN_USER', 'ADMIN_PASSWORD', 'REPLICATION_USER', 'REPLICATION_PASSWORD'],
+    [], [], [], ['ADMIN_USER', 'ADMIN_PASSWORD', 'REPLICATION_USER', 'REPLICATION_PASSWORD'],
   ]);
+  const secretOf = (half: string) => container(half).Environment.find((e: any) => e.Name === 'SECRET_ARN')?.Value;
+  const user = only(standard, 'AWS::SecretsManager::SecretTargetAttachment', 'ReplicationUserAttachment').id;
+  assert.deepEqual(['Replicate', 'Deliver', 'Check'].map(secretOf), [{ Ref: user }, undefined, { Ref: user }]);
   for (const [id, resource] of Object.entries(standard.toJSON().Resources as Record<string, any>)) {
     if (resource.Type !== 'AWS::RDS::DBInstance') {
       assert.doesNotMatch(JSON.stringify(resource), /\{\{resolve:/, id);
