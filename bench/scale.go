@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
@@ -31,6 +32,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/lease"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -83,7 +85,7 @@ func measureScale(ctx context.Context, s settings) (err error) {
 	}()
 	group.Go(func() error { return node.Run(below) })
 	m.params.Dir = dir
-	m.stream = kinesis.New(kinesis.Options{Region: "us-east-1", Credentials: awsConfig().Credentials, BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: node.HTTPClient()})
+	m.stream = kinesis.New(kinesis.Options{Region: "us-east-1", Credentials: awsConfig().Credentials, BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: node.HTTPClient(), APIOptions: []func(*middleware.Stack) error{requestbody.Plain}})
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	if err := m.throughput(ctx, s.Deliver<<20/scaleRecord, out); err != nil {
 		return err

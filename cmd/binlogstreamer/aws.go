@@ -12,10 +12,12 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
+	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 )
 
 // embeddedNode is this process's part in the embedded stream. Whichever process of the pipeline is there first serves
@@ -34,11 +36,14 @@ func embeddedNode(cfg *config.Pipeline, stream string, log *slog.Logger, registr
 // streamAWS is how the stream is reached: configuration and endpoint of an SDK client.
 func streamAWS(ctx context.Context, cfg *config.Pipeline, node *localstream.Node) (aws.Config, string, error) {
 	if node != nil {
-		return aws.Config{Region: "us-east-1", Credentials: anybody, HTTPClient: node.HTTPClient()}, node.Endpoint(), nil
+		return aws.Config{Region: "us-east-1", Credentials: anybody, HTTPClient: node.HTTPClient(), APIOptions: plainBodies}, node.Endpoint(), nil
 	}
 	c, err := loadAWS(ctx, cfg, "stream", cfg.Stream.Region, cfg.Stream.Endpoint)
 	return c, cfg.Stream.Endpoint, err
 }
+
+// plainBodies is what every client is made with.
+var plainBodies = []func(*middleware.Stack) error{requestbody.Plain}
 
 // anybody are credentials for servers that don't look at them.
 var anybody = credentials.NewStaticCredentialsProvider("embedded", "embedded", "")
@@ -65,6 +70,7 @@ func loadAWS(ctx context.Context, cfg *config.Pipeline, section, region, endpoin
 	if err != nil {
 		return c, fmt.Errorf("load the AWS settings for %s: %w", section, err)
 	}
+	c.APIOptions = append(c.APIOptions, plainBodies...)
 	if c.Region == "" && endpoint != "" {
 		c.Region = "us-east-1" // goes into signatures only
 	}

@@ -20,10 +20,11 @@ const (
 // layers places the packages that are not leaves, by their path below the module. A package below another one
 // belongs to its layer.
 var layers = map[string]layer{
-	"internal/backoff":   foundation,
-	"internal/ctxsync":   foundation,
-	"internal/schema":    foundation,
-	"internal/childproc": foundation,
+	"internal/backoff":     foundation,
+	"internal/ctxsync":     foundation,
+	"internal/requestbody": foundation,
+	"internal/schema":      foundation,
+	"internal/childproc":   foundation,
 
 	"internal/record":   vocabulary,
 	"internal/source":   vocabulary,

@@ -24,12 +24,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/dynamo"
 	"github.com/binlogstreamer/binlogstreamer/internal/faultproxy"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
+	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
@@ -231,6 +233,7 @@ func (c *chaos) startStream(servers *laneServers) {
 	c.direct = kinesis.New(kinesis.Options{
 		Region: testservers.Region, BaseEndpoint: &target, HTTPClient: (&testservers.AWSServer{}).Config().HTTPClient,
 		Credentials: credentials.NewStaticCredentialsProvider(testservers.AccessKey, testservers.SecretKey, ""),
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
 	})
 	c.streamEndpoint = c.proxy("stream", faultproxy.Kinesis, target, streamFaults)
 }

@@ -10,11 +10,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/dynamo"
 	"github.com/binlogstreamer/binlogstreamer/internal/faultproxy"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
+	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
@@ -50,6 +52,7 @@ func TestLoadBesideAZombie(t *testing.T) {
 	c.direct = kinesis.New(kinesis.Options{
 		Region: testservers.Region, BaseEndpoint: &target, HTTPClient: (&testservers.AWSServer{}).Config().HTTPClient,
 		Credentials: credentials.NewStaticCredentialsProvider(testservers.AccessKey, testservers.SecretKey, ""),
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
 	})
 	server := testservers.Dynalite(t)
 	table := &dynamo.Table{API: server.DynamoDB(), Name: "state"}

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 )
 
 // NewClient makes a client that suits a Writer: it never retries by itself, since a retry inside the client would hide
@@ -17,6 +19,7 @@ func NewClient(cfg aws.Config, endpoint string) *kinesis.Client {
 		if endpoint != "" {
 			o.BaseEndpoint = aws.String(endpoint)
 		}
+		o.APIOptions = append(o.APIOptions, requestbody.Plain)
 		o.Retryer = aws.NopRetryer{}
 		o.RetryMaxAttempts = 1
 		if cfg.HTTPClient == nil {

@@ -18,8 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/childproc"
+	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 )
 
 // What every stand-in for an AWS service accepts.
@@ -63,6 +65,7 @@ func (s *AWSServer) Config() aws.Config {
 		Region:      Region,
 		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
 		HTTPClient:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, // no idle connection outlives a test
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
 	}
 }
 
