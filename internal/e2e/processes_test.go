@@ -16,7 +16,12 @@ import (
 )
 
 // builds is a folder for binaries.
-var builds = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "binlogstreamer-e2e-") })
+var builds = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv(buildsEnv); dir != "" {
+		return dir, os.Unsetenv(buildsEnv)
+	}
+	return os.MkdirTemp("", "binlogstreamer-e2e-")
+})
 
 func build(name string, flags ...string) (string, error) {
 	dir, err := builds()
@@ -37,14 +42,6 @@ var (
 	binary      = sync.OnceValues(func() (string, error) { return build("binlogstreamer-race", "-race") })
 	plainBinary = sync.OnceValues(func() (string, error) { return build("binlogstreamer") })
 )
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := builds(); err == nil {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
-}
 
 // daemon is one command of the binary that is started, killed and started again.
 type daemon struct {
