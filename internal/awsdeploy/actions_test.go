@@ -112,7 +112,7 @@ func operations(t *testing.T) map[string]map[string]bool {
 
 // isTestSupport: test packages call what tests need, and the embedded stream answers calls rather than makes them.
 func isTestSupport(dir string) bool {
-	return strings.HasSuffix(dir, "test") || dir == "internal/testservers" || strings.HasPrefix(dir, "internal/localstream")
+	return strings.HasSuffix(dir, "test") || dir == "internal/testservers" || dir == "internal/faultproxy" || strings.HasPrefix(dir, "internal/localstream")
 }
 
 // target is the header of a request that is written without the SDK.
