@@ -35,3 +35,23 @@ apt_install() {
 	rm -f "$log"
 	fail "apt-get install $* failed; its last lines stand above"
 }
+
+# apt_download FOLDER PACKAGE...: puts the files of Debian packages into a folder and installs nothing.
+apt_download() {
+	local folder=$1 as_root=""
+	shift
+	command -v apt-get >/dev/null 2>&1 ||
+		fail "this system has no apt-get; install the equivalents of these Debian packages and run this again: $*"
+	[ "$(id -u)" -eq 0 ] || as_root="sudo"
+	local log
+	log=$(mktemp)
+	# The lists of packages may be missing or too old, so a failure is tried again with new ones.
+	if (cd "$folder" && apt-get download "$@") >"$log" 2>&1 ||
+		{ $as_root apt-get update >>"$log" 2>&1 && (cd "$folder" && apt-get download "$@") >>"$log" 2>&1; }; then
+		rm -f "$log"
+		return
+	fi
+	tail -n 30 "$log" >&2
+	rm -f "$log"
+	fail "apt-get download $* failed; its last lines stand above"
+}

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
@@ -58,14 +57,15 @@ func daemon(a *app, file string, halves config.Half, once bool) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(a.stderr, cfg.Log)
+	registry := newRegistry(cfg)
+	log := newLogger(a.stderr, cfg.Log, registry)
 	limit := int64(cfg.MemoryLimit)
 	debug.SetMemoryLimit(limit - limit/8) // the collector may be late by one large record
 	log.Info("binlogstreamer starts", "version", buildVersion(), "pipeline", cfg.Name, "config", cfg.File, "pid", os.Getpid())
 	if idle := cfg.Replication.Settings.NoEffect; halves&config.Replicate != 0 && len(idle) > 0 {
 		log.Info("parts of the task settings have no effect here", "file", cfg.Replication.TaskSettings, "parts", idle)
 	}
-	err = stopped(a.ctx, serve(a.ctx, cfg, log, newRegistry(), once, nil), cfg)
+	err = stopped(a.ctx, serve(a.ctx, cfg, log, registry, once, nil), cfg)
 	if err == nil {
 		log.Info("binlogstreamer ends; everything acknowledged is saved")
 	}
@@ -156,17 +156,6 @@ func beside(ctx context.Context, services []func(context.Context) error, work fu
 func isUnstored(err error) bool {
 	_, ok := errors.AsType[*pipeline.UnstoredError](err)
 	return ok
-}
-
-// newRegistry holds the process's own metrics beside the pipeline's.
-func newRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "binlogstreamer_build_info", Help: "1, with the version as a label.", ConstLabels: prometheus.Labels{"version": buildVersion()},
-	})
-	build.Set(1)
-	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
 }
 
 // needs names what is missing in the configuration only on this machine, as the configuration's own faults are named.

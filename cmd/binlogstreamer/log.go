@@ -5,16 +5,18 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 )
 
-// newLogger is the daemon's log. JSON is for machines: a terminal gets text.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
+// newLogger is the daemon's log, which is counted in r. JSON is for machines: a terminal gets text.
+func newLogger(w io.Writer, c config.Log, r prometheus.Registerer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.Level.Level()}
 	if c.Format == "text" || isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, options))
+		return countLog(slog.NewTextHandler(w, options), r)
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return countLog(slog.NewJSONHandler(w, options), r)
 }
 
 func isTerminal(w io.Writer) bool {

@@ -22,6 +22,7 @@ const (
 var layers = map[string]layer{
 	"internal/backoff":     foundation,
 	"internal/ctxsync":     foundation,
+	"internal/outage":      foundation,
 	"internal/requestbody": foundation,
 	"internal/schema":      foundation,
 	"internal/childproc":   foundation,

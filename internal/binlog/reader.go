@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -41,6 +42,7 @@ type Config struct {
 	History History
 
 	Logger     *slog.Logger          // nil: nothing is logged
+	Health     *outage.Watch         // hears how the source is doing; default: one that logs
 	Registerer prometheus.Registerer // nil: metrics are not registered
 }
 
@@ -61,6 +63,9 @@ func New(cfg Config) *Reader {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Health == nil {
+		cfg.Health = outage.New(cfg.Logger, "source "+cfg.Source.Host)
 	}
 	return &Reader{
 		cfg: cfg, metrics: newMetrics(cfg.Registerer), catalog: catalog{cfg: cfg}, silence: readTimeout(cfg.Heartbeat), onReady: func(int) {},
@@ -103,8 +108,9 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 		err := r.readOnce(ctx, p, tabs, func() {
 			connected++
 			r.onReady(connected)
+			r.cfg.Health.PartWorking(partBinlog)
 			if lost {
-				log.Info("reading the binary log again", "file", p.boundary.File, "offset", p.boundary.Offset)
+				log.Debug("reading the binary log again", "file", p.boundary.File, "offset", p.boundary.Offset)
 			}
 			lost = false
 		})
@@ -124,10 +130,8 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 		if p.moved {
 			attempt, p.moved = 0, false
 		}
-		if !lost {
-			log.Warn("lost the source, trying again", "error", err, "file", p.boundary.File, "offset", p.boundary.Offset)
-		}
 		lost = true
+		r.cfg.Health.PartFailing(partBinlog, err)
 		r.metrics.reconnects.Inc()
 		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return err
@@ -135,6 +139,9 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 		attempt++
 	}
 }
+
+// partBinlog is what log lines about the source call the reading of its log.
+const partBinlog = "binlog"
 
 // pauses are those between attempts to connect.
 var pauses = backoff.Pauses{First: 500 * time.Millisecond, Longest: 30 * time.Second}

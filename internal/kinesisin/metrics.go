@@ -11,6 +11,9 @@ type Metrics struct {
 	Outside   prometheus.Counter
 }
 
+// Forget drops what is told of a shard that is not read any more.
+func (m *Metrics) Forget(shard string) { m.Throttled.DeleteLabelValues(shard) }
+
 // NewMetrics makes the metrics and registers them, unless r is nil.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	opts := func(name, help string) prometheus.CounterOpts {

@@ -2,6 +2,7 @@ package kinesisout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,7 +38,7 @@ func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ er
 		l.w.lookAgain() // whoever lists the shards finds out whether the stream is gone
 	}
 	if v != throttled || l.barren >= barrenTooLong {
-		l.w.trouble.failed(l.shard.id, short(err))
+		l.w.trouble.PartFailing(l.shard.id, errors.New(short(err)))
 	}
 	return l.pause(), nil
 }
@@ -109,9 +110,9 @@ func (l *lane) paceAfter(progress bool, refused int, answers []types.PutRecordsR
 	if progress {
 		l.barren = 0
 		l.attempt = 0
-		l.w.trouble.works(l.shard.id)
+		l.w.trouble.PartWorking(l.shard.id)
 	} else if l.barren++; l.barren >= barrenTooLong {
-		l.w.trouble.failed(l.shard.id, describeRefusal(&answers[refused]))
+		l.w.trouble.PartFailing(l.shard.id, errors.New(describeRefusal(&answers[refused])))
 	}
 	if refused < 0 {
 		return 0

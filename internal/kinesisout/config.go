@@ -7,6 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 )
 
 // API is what the Writer needs of Kinesis; *kinesis.Client satisfies it. Retries are the Writer's own: the client must
@@ -52,6 +54,7 @@ type Config struct {
 	// partition keys, so the order of changes to one row is lost; without this the Writer refuses it.
 	AllowAutoDistribution bool
 
+	Health     *outage.Watch         // hears how the stream is doing; default: one that logs
 	Logger     *slog.Logger          // default: slog.Default()
 	Registerer prometheus.Registerer // nil: metrics are not registered
 }
@@ -72,6 +75,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Health == nil {
+		c.Health = outage.New(c.Logger, "writing to stream "+c.stream())
 	}
 	return c
 }

@@ -22,6 +22,8 @@ type metrics struct {
 
 // forget drops what is told of a shard that is no more.
 func (m *metrics) forget(shard string) {
+	m.throttled.DeleteLabelValues(shard)
+	m.paced.DeleteLabelValues(shard)
 	m.paceBytes.DeleteLabelValues(shard)
 	m.paceRecords.DeleteLabelValues(shard)
 }

@@ -140,7 +140,7 @@ func (w *Writer) install(shards layout) {
 		w.lanes[shards.find(it.hash)].push(it)
 	}
 	w.metrics.shards.Set(float64(len(shards)))
-	w.trouble.forget(func(part string) bool {
+	w.trouble.Forget(func(part string) bool {
 		return !slices.ContainsFunc(shards, func(s shard) bool { return s.id == part })
 	})
 }
@@ -162,7 +162,7 @@ func (w *Writer) persist(ctx context.Context, step string, fn func(context.Conte
 	for attempt := 0; ; attempt++ {
 		err := fn(ctx)
 		if err == nil {
-			w.trouble.works(step)
+			w.trouble.PartWorking(step)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -176,7 +176,7 @@ func (w *Writer) persist(ctx context.Context, step string, fn func(context.Conte
 			return &Error{Step: step, Stream: w.cfg.stream(), Code: code, Hint: hint, Err: err}
 		case throttled: // a call that others make too; not worth a word
 		default:
-			w.trouble.failed(step, short(err))
+			w.trouble.PartFailing(step, errors.New(short(err)))
 		}
 		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return err

@@ -7,13 +7,15 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 )
 
 // Writer writes into one stream. New makes it, Run does its work, everything else needs a Run beside it.
 type Writer struct {
 	cfg     Config
 	metrics *metrics
-	trouble *trouble
+	trouble *outage.Watch // its parts are the shards of lanes, and calls
 	budget  budget
 	items   itemPool
 	bodies  sync.Pool // of *[]byte, for wire
@@ -41,7 +43,7 @@ func New(cfg Config) *Writer {
 	cfg = cfg.withDefaults()
 	w := &Writer{
 		cfg:     cfg,
-		trouble: newTrouble(cfg.Logger, cfg.stream()),
+		trouble: cfg.Health,
 		look:    make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		stopped: make(chan struct{}),

@@ -194,7 +194,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 			b.put(fmt.Sprint("key", i%20))
 		}
 		b.finish()
-		if warned, recovered := b.log.count("level=WARN"), b.log.count("takes everything again"); warned != 1 || recovered != 1 {
+		if warned, recovered := b.log.count("level=WARN"), b.log.count("works again"); warned != 1 || recovered != 1 {
 			t.Errorf("an outage of all shards was announced %d times, its end %d times", warned, recovered)
 		}
 		if late := time.Since(begun) - time.Hour; late > pauses.Longest+time.Second {

@@ -75,6 +75,7 @@ func (e *emitter) born(id tableID) {
 // Its load, if one is under way, finds that out by itself.
 func (e *emitter) vanished(id tableID) {
 	delete(e.suspended, id)
+	e.metrics.dropped(id)
 	e.progress.revise(id, func(d *tableDoc) bool {
 		*d = tableDoc{State: StateGone, Rows: d.Rows}
 		return true

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -63,14 +63,14 @@ type definitions struct {
 	task   string
 	loaded []binlog.Version
 	oldest func() source.Position
-	log    *slog.Logger
+	health *outage.Watch // of the store
 }
 
 // openDefinitions reads the document and takes it over, so that a former process that is still alive cannot save it any
 // more. continues says that reading goes on from the saved checkpoint: what is known holds on that line of positions only,
 // and is forgotten otherwise. oldest is the position of the newest checkpoint.
-func openDefinitions(ctx context.Context, store checkpoint.Store, task string, continues bool, oldest func() source.Position, log *slog.Logger) (*definitions, error) {
-	d := &definitions{store: store, task: task, oldest: oldest, log: log}
+func openDefinitions(ctx context.Context, store checkpoint.Store, task string, continues bool, oldest func() source.Position, health *outage.Watch) (*definitions, error) {
+	d := &definitions{store: store, task: task, oldest: oldest, health: health}
 	raw, rev, err := store.Load(ctx, definitionsDocument)
 	if err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
 		return nil, fmt.Errorf("load the known table definitions: %w", err)
@@ -92,22 +92,18 @@ func (d *definitions) Oldest() source.Position { return d.oldest() }
 
 // Save implements binlog.History. A store that is away is tried again, which holds the stream back.
 func (d *definitions) Save(ctx context.Context, all []binlog.Version) error {
-	for failed := false; ; failed = true {
+	for {
 		err := d.save(ctx, all)
 		switch {
 		case err == nil:
-			if failed {
-				d.log.Info("table definitions are saved again")
-			}
+			d.health.PartWorking(partDefinitions)
 			return nil
 		case errors.Is(err, checkpoint.ErrConflict):
 			return fmt.Errorf("%w: another replicate process has taken over; stop one of the two", err)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		if !failed {
-			d.log.Error("table definitions cannot be saved; trying again until they can", "error", err)
-		}
+		d.health.PartFailing(partDefinitions, err)
 		if err := backoff.Sleep(ctx, time.Second); err != nil {
 			return err
 		}

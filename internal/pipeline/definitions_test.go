@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"reflect"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint/checkpointtest"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
@@ -106,7 +106,7 @@ func TestDefinitionsOutliveTheProcess(t *testing.T) {
 	oldest := func() source.Position { return at }
 	open := func(continues bool) *definitions {
 		t.Helper()
-		d, err := openDefinitions(t.Context(), store, "tickets", continues, oldest, slog.New(slog.DiscardHandler))
+		d, err := openDefinitions(t.Context(), store, "tickets", continues, oldest, outage.New(nil, "store"))
 		must(t, err)
 		return d
 	}
@@ -152,7 +152,7 @@ func (f *failing) Save(ctx context.Context, name string, doc []byte, rev checkpo
 
 func TestDefinitionsWaitForTheStore(t *testing.T) {
 	store := &failing{Store: checkpointtest.NewMemory()}
-	d, err := openDefinitions(t.Context(), store, "tickets", true, nil, slog.New(slog.DiscardHandler))
+	d, err := openDefinitions(t.Context(), store, "tickets", true, nil, outage.New(nil, "store"))
 	must(t, err)
 	store.left = 1
 	must(t, d.Save(t.Context(), knownVersions(t)))

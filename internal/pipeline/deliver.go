@@ -15,6 +15,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/lease"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -61,10 +62,12 @@ type Deliver struct {
 	committer *s3sink.Committer
 	budget    *budget
 	metrics   *deliverMetrics
+	reading   *kinesisin.Metrics
 	leases    *lease.Metrics // nil without leases
 	compress  chan struct{}  // bounds how many objects are compressed at a time
 
-	streamHealth, destinationHealth, storeHealth, bodiesHealth *outage
+	streamHealth, destinationHealth, storeHealth, bodiesHealth *outage.Watch
+	active                                                     prometheus.Gauge
 
 	drainOnce sync.Once
 	drainTime time.Time     // when draining was closed; read after it was
@@ -105,20 +108,23 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 		draining:          make(chan struct{}),
 		compress:          make(chan struct{}, maxCompressors),
 		workers:           map[string]*shardWorker{},
-		streamHealth:      newOutage(cfg.Log, "stream "+cfg.Stream.Stream),
-		destinationHealth: newOutage(cfg.Log, "destination "+cfg.Destination.String()),
-		storeHealth:       newOutage(cfg.Log, "checkpoint store"),
-		bodiesHealth:      newOutage(cfg.Log, "reading oversized records"),
+		streamHealth:      outage.New(cfg.Log, "reading stream "+cfg.Stream.Stream),
+		destinationHealth: outage.New(cfg.Log, "storing in "+cfg.Destination.String()),
+		storeHealth:       outage.New(cfg.Log, "checkpoint store"),
+		bodiesHealth:      outage.New(cfg.Log, "reading oversized records"),
+		active:            newActive("deliver"),
 	}
 	in := cfg.Stream
 	in.Health, in.Gate, in.Logger, in.AcceptLoss = d.streamHealth, d.budget, cfg.Log, cfg.AcceptLoss
-	in.Metrics = kinesisin.NewMetrics(cfg.Registerer)
+	d.reading = kinesisin.NewMetrics(cfg.Registerer)
+	in.Metrics = d.reading
 	in.MaxRead = min(max(cfg.MaxBytes/16, minRead), maxRead)
 	d.stream = kinesisin.New(in)
 	d.committer = s3sink.NewCommitter(s3sink.CommitterConfig{
 		Destination: cfg.Destination, Health: d.destinationHealth, Metrics: s3sink.NewMetrics(cfg.Registerer), Logger: cfg.Log,
 	})
 	d.metrics = newDeliverMetrics(cfg.Registerer, d)
+	d.register(cfg.Registerer)
 	if cfg.Leases != nil {
 		d.leases = lease.NewMetrics(cfg.Registerer)
 	}
@@ -153,7 +159,7 @@ func (d *Deliver) isDraining() bool {
 
 // Ready says whether the stream has been reached, and the destination and the stream answered lately.
 func (d *Deliver) Ready() bool {
-	return d.started.Load() && d.streamHealth.ok() && d.destinationHealth.ok()
+	return d.started.Load() && d.streamHealth.OK() && d.destinationHealth.OK()
 }
 
 // Run delivers until ctx is done, everything is stored after Drain, or something fails that waiting cannot cure. When
@@ -164,7 +170,9 @@ func (d *Deliver) Run(ctx context.Context) error {
 	if d.cfg.Leases != nil {
 		err = d.run(ctx)
 	} else {
-		t := &tenancy{store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, log: d.cfg.Log}
+		t := &tenancy{
+			store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, log: d.cfg.Log, health: d.storeHealth,
+		}
 		err = t.run(ctx, d.run)
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
@@ -193,9 +201,19 @@ func (d *Deliver) know(about kinesisin.Description) {
 	d.about = about
 }
 
+// forget ends what is told of the things that are depended on: nobody uses them any more.
+func (d *Deliver) forget() {
+	for _, w := range d.watches() {
+		w.Reset()
+	}
+}
+
 // run reaches both ends and supervises the workers.
 func (d *Deliver) run(ctx context.Context) error {
 	d.budget.clear()
+	d.active.Set(1)
+	defer d.active.Set(0)
+	defer d.forget()
 	var layouts *layoutVersions
 	err := d.agreed(func() (err error) {
 		layouts, err = d.prepareLayouts(ctx)

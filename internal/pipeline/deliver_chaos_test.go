@@ -19,6 +19,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/lease"
 	"github.com/binlogstreamer/binlogstreamer/internal/lease/leasetest"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
@@ -314,7 +315,7 @@ func (c *chaos) home(key int) string {
 }
 
 func (c *chaos) children(id string) []string {
-	s := kinesisin.New(kinesisin.Config{API: c.stream, Stream: "s", Health: newOutage(c.config().Log, ""), Gate: newBudget(1)})
+	s := kinesisin.New(kinesisin.Config{API: c.stream, Stream: "s", Health: outage.New(c.config().Log, ""), Gate: newBudget(1)})
 	shards, err := s.Shards(c.t.Context())
 	if err != nil {
 		c.t.Fatal(err)

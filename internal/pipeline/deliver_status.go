@@ -9,6 +9,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/dedupe"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -48,8 +49,8 @@ func (d *Deliver) Status() DeliverStatus {
 		Stream: d.cfg.Stream.Stream, Destination: d.cfg.Destination.String(), Ready: d.Ready(), Draining: d.isDraining(),
 		Memory: d.budget.inUse(), MemoryLimit: d.cfg.MaxBytes,
 	}
-	for _, o := range []*outage{d.streamHealth, d.destinationHealth, d.storeHealth, d.bodiesHealth} {
-		if err := o.trouble(); err != nil {
+	for _, w := range d.watches() {
+		if err := w.Trouble(); err != nil {
 			s.Trouble = append(s.Trouble, err.Error())
 		}
 	}
@@ -62,6 +63,11 @@ func (d *Deliver) Status() DeliverStatus {
 		s.Retention = max(keep-s.Freshness, 0)
 	}
 	return s
+}
+
+// watches are of all that Deliver depends on.
+func (d *Deliver) watches() []*outage.Watch {
+	return []*outage.Watch{d.streamHealth, d.destinationHealth, d.storeHealth, d.bodiesHealth}
 }
 
 // keeps is how long the stream keeps records; 0 as long as that is not known.
@@ -157,6 +163,10 @@ func newDeliverMetrics(reg prometheus.Registerer, d *Deliver) *deliverMetrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_delivery_buffered_bytes", Help: "Memory that records take between the stream and the destination.",
 		}, func() float64 { return float64(d.budget.inUse()) }),
+		constant("binlogstreamer_delivery_buffer_limit_bytes",
+			"What binlogstreamer_delivery_buffered_bytes may rise to before reading waits.", float64(d.cfg.MaxBytes)),
+		constant("binlogstreamer_delivery_interval_seconds",
+			"For how long records are gathered before an object is made of them, at the most (buffering_hints).", d.cfg.Interval.Seconds()),
 	)
 	return m
 }
@@ -186,13 +196,19 @@ var retentionDesc = prometheus.NewDesc("binlogstreamer_stream_retention_seconds"
 	"How long until the oldest record that is not stored leaves the stream and is lost; the stream's whole retention while everything is stored. "+
 		"This is the one to alert on: below half of the stream's retention, wake somebody up.", nil, nil)
 
-// retentionCollector gives its gauge once it is known how long the stream keeps records.
+var retentionPeriodDesc = prometheus.NewDesc("binlogstreamer_stream_retention_period_seconds", "How long the stream keeps records.", nil, nil)
+
+// retentionCollector gives its gauges once it is known how long the stream keeps records.
 type retentionCollector struct{ d *Deliver }
 
-func (c retentionCollector) Describe(ch chan<- *prometheus.Desc) { ch <- retentionDesc }
+func (c retentionCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- retentionDesc
+	ch <- retentionPeriodDesc
+}
 
 func (c retentionCollector) Collect(ch chan<- prometheus.Metric) {
-	if c.d.keeps() > 0 {
+	if keep := c.d.keeps(); keep > 0 {
+		ch <- prometheus.MustNewConstMetric(retentionPeriodDesc, prometheus.GaugeValue, keep.Seconds())
 		ch <- prometheus.MustNewConstMetric(retentionDesc, prometheus.GaugeValue, c.d.Status().Retention.Seconds())
 	}
 }

@@ -127,6 +127,7 @@ func (s *supervisor) supervise(ctx, flushCtx context.Context) error {
 // note books a worker's end and says whether to look for shards that may begin now.
 func (s *supervisor) note(end workerEnd) bool {
 	delete(s.running, end.shard)
+	s.reading.Forget(end.shard)
 	s.mu.Lock()
 	delete(s.workers, end.shard)
 	s.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
@@ -45,17 +46,17 @@ type oversizer struct {
 	task    string
 	metrics *replicateMetrics
 	log     *slog.Logger
-	store   *outage
+	store   *outage.Watch
 	told    map[tableID]bool // tables whose first cut or spilled record was announced; under the emitter's mutex
 }
 
-func newOversizer(cfg OversizedConfig, task string, metrics *replicateMetrics, log *slog.Logger) *oversizer {
+func newOversizer(cfg OversizedConfig, task string, metrics *replicateMetrics, store *outage.Watch, log *slog.Logger) *oversizer {
 	if cfg.Policy == "" {
 		cfg.Policy = OversizedFail
 	}
 	return &oversizer{
 		OversizedConfig: cfg, task: task, metrics: metrics, log: log,
-		store: newOutage(log, "storing oversized records"), told: make(map[tableID]bool),
+		store: store, told: make(map[tableID]bool),
 	}
 }
 

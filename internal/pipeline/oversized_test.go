@@ -22,6 +22,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
@@ -69,7 +70,7 @@ func letters(t *testing.T, out putter, cfg OversizedConfig) (*emitter, *change) 
 		log: log, started: time.Now(), streams: true, reached: func() {}, rules: inSchema(t, "shop"), term: 1, epoch: 1,
 		tracker: checkpoint.NewTracker[boundary, changeAt](1<<10, boundary{}, foldBoundary(source.MySQL)),
 		plans:   make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
-		oversized: newOversizer(cfg, "tickets", metrics, log),
+		oversized: newOversizer(cfg, "tickets", metrics, outage.New(log, "storing oversized records"), log),
 	}
 	plan, err := e.plan(letter, codec)
 	must(t, err)

@@ -17,9 +17,7 @@ func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, err
 	for attempt := 0; ; attempt++ {
 		conn, server, err := r.connect(ctx)
 		if err == nil {
-			if attempt > 0 {
-				r.cfg.Log.Info("the source is reached")
-			}
+			r.sourceHealth.PartWorking(partConnect)
 			return conn, server, nil
 		}
 		if ctx.Err() != nil {
@@ -28,9 +26,7 @@ func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, err
 		if source.Refused(err) {
 			return nil, server, err
 		}
-		if attempt == 0 {
-			r.cfg.Log.Warn("the source cannot be reached; trying again until it can", "error", err)
-		}
+		r.sourceHealth.PartFailing(partConnect, err)
 		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return nil, server, err
 		}
@@ -50,12 +46,17 @@ func (r *Replicate) start(ctx context.Context) (s *session, err error) {
 func (r *Replicate) persist(ctx context.Context, what string, step func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := step()
-		if err == nil || ctx.Err() != nil || !source.Lost(err) {
+		switch {
+		case err == nil:
+			r.sourceHealth.PartWorking(what)
+			return nil
+		case ctx.Err() != nil:
+			return err
+		case !source.Lost(err): // it has answered
+			r.sourceHealth.PartWorking(what)
 			return err
 		}
-		if attempt == 0 {
-			r.cfg.Log.Warn("lost the source; trying again", "step", what, "error", err)
-		}
+		r.sourceHealth.PartFailing(what, err)
 		if err := pauses.Sleep(ctx, attempt); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
@@ -68,10 +70,13 @@ type ReplicateConfig struct {
 type Replicate struct {
 	cfg     ReplicateConfig
 	metrics *replicateMetrics
-	budget  *snapshot.Budget       // of all loaders
-	tune    func(*snapshot.Config) // for tests
+	active  prometheus.Gauge
+	budget  atomic.Pointer[snapshot.Budget] // of all loaders
+	tune    func(*snapshot.Config)          // for tests
 	ready   atomic.Bool
 	running atomic.Pointer[emitter] // of the session that runs
+
+	sourceHealth, streamHealth, storeHealth, bodiesHealth *outage.Watch
 }
 
 // NewReplicate makes a Replicate. It does no I/O.
@@ -85,10 +90,21 @@ func NewReplicate(cfg ReplicateConfig) *Replicate {
 	if cfg.TableErrors == "" {
 		cfg.TableErrors = SuspendTable
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	if cfg.LoadBytes <= 0 {
 		cfg.LoadBytes = 32 << 20
 	}
-	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer)}
+	r := &Replicate{
+		cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer), active: newActive("replicate"),
+		sourceHealth: outage.New(cfg.Log, "source "+cfg.Source.Host),
+		streamHealth: outage.New(cfg.Log, "writing to stream "+cmp.Or(cfg.Stream.StreamName, cfg.Stream.StreamARN)),
+		storeHealth:  outage.New(cfg.Log, "checkpoint store"),
+		bodiesHealth: outage.New(cfg.Log, "storing oversized records"),
+	}
+	r.register(cfg.Registerer)
+	return r
 }
 
 // Ready says whether source and stream have been reached.
@@ -100,7 +116,7 @@ func (r *Replicate) Ready() bool { return r.ready.Load() }
 // end by itself does not stand by: it ends with a *checkpoint.LockedError.
 func (r *Replicate) Run(ctx context.Context) error {
 	t := &tenancy{
-		store: r.cfg.Store, name: replicateDocument, log: r.cfg.Log,
+		store: r.cfg.Store, name: replicateDocument, log: r.cfg.Log, health: r.storeHealth,
 		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad,
 	}
 	err := t.run(ctx, r.run)
@@ -111,7 +127,10 @@ func (r *Replicate) Run(ctx context.Context) error {
 }
 
 func (r *Replicate) run(ctx context.Context) error {
-	r.budget = snapshot.NewBudget(r.cfg.LoadBytes) // what a former session held is gone with it
+	r.active.Set(1)
+	defer r.active.Set(0)
+	defer r.forget()
+	r.budget.Store(snapshot.NewBudget(r.cfg.LoadBytes)) // what a former session held is gone with it
 	s, err := r.start(ctx)
 	if err != nil || s == nil {
 		return err
@@ -354,13 +373,13 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 	s.tracker = checkpoint.NewTracker[boundary, changeAt](checkpoint.Span, start, foldBoundary(s.server.Flavor))
 	s.resumeTracker(skip)
 	out := r.cfg.Stream
-	out.Logger, out.Registerer = r.cfg.Log, s.registry.registerer()
+	out.Logger, out.Registerer, out.Health = r.cfg.Log, s.registry.registerer(), r.streamHealth
 	s.writer = kinesisout.New(out)
 	s.emitter = &emitter{
 		out: s.writer, tracker: s.tracker, records: r.cfg.Records,
 		rules: s.rules, stop: stopRule{after: r.cfg.Stop}, progress: s.progress, metrics: r.metrics, log: r.cfg.Log,
 		reached: func() { r.ready.Store(true) }, started: time.Now(), streams: r.cfg.Migration != FullLoad,
-		reloads: r.cfg.Migration == FullLoadAndCDC, policy: r.cfg.TableErrors, oversized: newOversizer(r.cfg.Oversized, r.cfg.Task, r.metrics, r.cfg.Log), barrier: s.writer, loads: newLoadQueue(),
+		reloads: r.cfg.Migration == FullLoadAndCDC, policy: r.cfg.TableErrors, oversized: newOversizer(r.cfg.Oversized, r.cfg.Task, r.metrics, r.bodiesHealth, r.cfg.Log), barrier: s.writer, loads: newLoadQueue(),
 		suspended: make(map[tableID]bool),
 		at:        s.from, gtids: gtids, prevTx: d.PrevTx, prevRec: d.PrevRec, skip: skip,
 		plans: make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window), ignoreNotes: r.cfg.ignoreNotes,
@@ -374,14 +393,15 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 		}
 	}
 	s.saver = &saver{
-		tracker: s.tracker, progress: s.progress, interval: r.cfg.SaveEvery, log: r.cfg.Log, state: s.state, started: new(atomic.Bool),
+		tracker: s.tracker, progress: s.progress, interval: r.cfg.SaveEvery, health: r.storeHealth, state: s.state, started: new(atomic.Bool),
 	}
+	s.saver.savedAt.Store(time.Now().UnixNano()) // by begin
 	s.saver.started.Store(d.Started)
 	s.emitter.persist = s.saver.now
 	if s.emitter.streams { // a full load alone tries them again
 		r.resumeSuspended(s)
 	}
-	s.retention = &retention{source: r.cfg.Source, saved: s.state.savedPosition, every: retentionLooks, log: r.cfg.Log}
+	s.retention = &retention{source: r.cfg.Source, saved: s.state.savedPosition, every: retentionLooks, log: r.cfg.Log, health: r.sourceHealth}
 	return nil
 }
 
@@ -436,13 +456,14 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	known, err := openDefinitions(ctx, r.cfg.Store, r.cfg.Task, s.continues, s.state.savedPosition, r.cfg.Log)
+	known, err := openDefinitions(ctx, r.cfg.Store, r.cfg.Task, s.continues, s.state.savedPosition, r.storeHealth)
 	if err != nil {
 		return err
 	}
 	reader := binlog.New(binlog.Config{
 		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.handler,
 		Selected: s.rules.Selected, Options: r.cfg.Rendered, History: known, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
+		Health: r.sourceHealth,
 	})
 	s.emitter.retryWith(reader.Retry)
 	return r.watched(ctx, s, func(ctx context.Context) error { return reader.Run(ctx, s.from) })
@@ -497,7 +518,7 @@ func (r *Replicate) loader(s *session) *snapshot.Loader {
 		Server:  s.server,
 		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
 		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
-		ChunkBytes: r.cfg.ChunkBytes, Budget: r.budget, Log: r.cfg.Log,
+		ChunkBytes: r.cfg.ChunkBytes, Budget: r.budget.Load(), Log: r.cfg.Log, Health: r.sourceHealth,
 	}
 	if r.tune != nil {
 		r.tune(&cfg)

@@ -23,11 +23,15 @@ type replicateMetrics struct {
 	counters map[*schema.Table]*[record.Delete + 1]prometheus.Counter // the emitter's goroutine only, under its mutex
 	newest   atomic.Int64                                             // commit time of the newest change read, Unix nanoseconds; 0: caught up
 
-	mu            sync.Mutex // covers the functions below
+	stale atomic.Bool // counters are to be looked up again
+
+	mu            sync.Mutex // covers what follows
 	oldestUnacked func() (time.Time, bool)
 	checkpointAge func() time.Duration
 	tables        func() []tableDoc
 	retention     func() float64
+	keeps         func() float64
+	gone          map[tableID]time.Time // tables that were dropped lately
 }
 
 func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
@@ -45,6 +49,7 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 			Name: "binlogstreamer_oversized_records_total", Help: "Records that were larger than the stream takes, by what became of them.",
 		}, []string{"schema", "table", "policy"}),
 		counters: make(map[*schema.Table]*[record.Delete + 1]prometheus.Counter),
+		gone:     make(map[tableID]time.Time),
 	}
 	if reg == nil {
 		return m
@@ -62,7 +67,11 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_binlog_retention_seconds",
 			Help: "Time until the source may purge the binlog that a restart from the saved checkpoint needs; 0 if it has, +Inf if it keeps everything, NaN while that is not known.",
-		}, m.retentionLeft),
+		}, func() float64 { return m.measured(&m.retention) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "binlogstreamer_binlog_retention_period_seconds",
+			Help: "How long the source keeps a binlog file after it was last written; +Inf if it keeps everything, NaN while that is not known.",
+		}, func() float64 { return m.measured(&m.keeps) }),
 	)
 	return m
 }
@@ -71,14 +80,15 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 func (m *replicateMetrics) observe(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = s.tracker.OldestUnacked, s.saver.age, s.progress.shown, s.retention.seconds
+	m.oldestUnacked, m.checkpointAge, m.tables = s.tracker.OldestUnacked, s.saver.age, s.progress.shown
+	m.retention, m.keeps = s.retention.seconds, s.retention.period
 }
 
 // forget is called when a session ends: there is nothing to measure until the next one.
 func (m *replicateMetrics) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.oldestUnacked, m.checkpointAge, m.tables, m.retention = nil, nil, nil, nil
+	m.oldestUnacked, m.checkpointAge, m.tables, m.retention, m.keeps = nil, nil, nil, nil, nil
 	m.newest.Store(0)
 }
 
@@ -100,6 +110,10 @@ func (m *replicateMetrics) boundary(b binlog.Boundary) {
 }
 
 func (m *replicateMetrics) changed(t *schema.Table, op record.Operation) {
+	if m.stale.Load() {
+		m.stale.Store(false)
+		clear(m.counters)
+	}
 	c := m.counters[t]
 	if c == nil {
 		if len(m.counters) >= maxPlans {
@@ -140,10 +154,10 @@ func (m *replicateMetrics) targetLag() time.Duration {
 	return max(0, time.Since(at))
 }
 
-// retentionLeft is NaN until a session says.
-func (m *replicateMetrics) retentionLeft() float64 {
+// measured is what one of the functions that mu covers says; NaN without a session.
+func (m *replicateMetrics) measured(what *func() float64) float64 {
 	m.mu.Lock()
-	f := m.retention
+	f := *what
 	m.mu.Unlock()
 	if f == nil {
 		return math.NaN()
@@ -159,25 +173,4 @@ func (m *replicateMetrics) age() time.Duration {
 		return 0
 	}
 	return f()
-}
-
-// tableStates collects one gauge a table: 1 for the state it is in.
-type tableStates struct{ m *replicateMetrics }
-
-var tableStateDesc = prometheus.NewDesc("binlogstreamer_table_state", "1 for the state that a table is in.", []string{"schema", "table", "state"}, nil)
-
-// Describe implements prometheus.Collector.
-func (tableStates) Describe(ch chan<- *prometheus.Desc) { ch <- tableStateDesc }
-
-// Collect implements prometheus.Collector.
-func (s tableStates) Collect(ch chan<- prometheus.Metric) {
-	s.m.mu.Lock()
-	f := s.m.tables
-	s.m.mu.Unlock()
-	if f == nil {
-		return
-	}
-	for _, d := range f() {
-		ch <- prometheus.MustNewConstMetric(tableStateDesc, prometheus.GaugeValue, 1, d.Schema, d.Table, d.State)
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -22,6 +23,7 @@ type retention struct {
 	saved  func() source.Position
 	every  time.Duration // between two looks; a random quarter is taken off
 	log    *slog.Logger
+	health *outage.Watch // of the source
 
 	ended map[string]int64 // when files began, by name; run's goroutine only, as the three below
 	low   bool             // so little is left that it was said
@@ -54,11 +56,14 @@ func (w *retention) run(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			if !w.blind {
+			if !w.blind && w.health.OK() { // an outage of the source is told by whoever reads it
 				w.log.Warn("how long the source keeps its binlog cannot be found out; trying again until it can", "error", err)
 			}
 			w.blind = true
 		} else {
+			if w.blind {
+				w.log.Info("how long the source keeps its binlog is known again")
+			}
 			w.blind = false
 			w.tell(left)
 		}
@@ -165,6 +170,20 @@ const keepLonger = "SET PERSIST binlog_expire_logs_seconds = 604800 (MariaDB: SE
 // tight says whether less than a quarter of the setting is left, or less than an hour where the setting is some hours.
 func (t timeLeft) tight() bool {
 	return !t.forever && !t.written && t.left < max(t.keep/4, min(time.Hour, t.keep/2))
+}
+
+// period is how long the source keeps a file: +Inf for ever, NaN while that is not known.
+func (w *retention) period() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch t := w.left; {
+	case t.forever:
+		return math.Inf(1)
+	case t.keep == 0:
+		return math.NaN()
+	default:
+		return t.keep.Seconds()
+	}
 }
 
 // seconds is the metric: +Inf if the file is kept for ever, NaN while nothing is known.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
@@ -43,7 +44,7 @@ func TestRetention(t *testing.T) {
 			var logged bytes.Buffer
 			w := &retention{
 				source: l.config().Source, saved: func() source.Position { return pos }, ended: map[string]int64{},
-				log: slog.New(slog.NewTextHandler(&logged, nil)),
+				log: slog.New(slog.NewTextHandler(&logged, nil)), health: outage.New(nil, "source"),
 			}
 			look := func(what string, says string) float64 {
 				t.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -70,12 +70,11 @@ type saver struct {
 	tracker  *checkpoint.Tracker[boundary, changeAt]
 	progress *progress
 	interval time.Duration
-	log      *slog.Logger
-	started  *atomic.Bool // the control records of the start are acknowledged
+	health   *outage.Watch // of the store
+	started  *atomic.Bool  // the control records of the start are acknowledged
 
-	mu     sync.Mutex // covers state and failed; a save holds it
-	state  *stateFile
-	failed bool
+	mu    sync.Mutex // covers state; a save holds it
+	state *stateFile
 
 	savedAt atomic.Int64 // Unix nanoseconds of the newest save
 }
@@ -130,20 +129,14 @@ func (s *saver) try(ctx context.Context) (done bool, err error) {
 	err = s.write(ctx)
 	switch {
 	case err == nil:
-		if s.failed {
-			s.log.Info("checkpoints are saved again")
-		}
-		s.failed = false
+		s.health.PartWorking(partCheckpoint)
 		return true, nil
 	case errors.Is(err, checkpoint.ErrConflict):
 		return false, fmt.Errorf("%w: another replicate process has taken over; stop one of the two", err)
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	}
-	if !s.failed {
-		s.log.Error("checkpoint cannot be saved; trying again until it can", "error", err)
-	}
-	s.failed = true
+	s.health.PartFailing(partCheckpoint, err)
 	return false, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 )
 
 // tenancy is the right of one process to run a half: the half's lock in the checkpoint store. Nothing that must hold
@@ -22,6 +23,7 @@ type tenancy struct {
 	standBy  bool            // wait while another process has it; else that is a *checkpoint.LockedError
 	enough   <-chan struct{} // closed when there is nothing left to stand by for; may be nil
 	log      *slog.Logger
+	health   *outage.Watch // of the store
 	standing bool
 }
 
@@ -61,10 +63,13 @@ func (t *tenancy) run(ctx context.Context, work func(context.Context) error) err
 
 // acquire waits for the lock. The first attempt must find a store that works; later ones outlast its outages.
 func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
-	var locked, failing bool
+	locked := false
 	for {
 		lock, err := t.store.Lock(ctx, t.name)
 		holder, isLocked := errors.AsType[*checkpoint.LockedError](err)
+		if err == nil || isLocked {
+			t.health.Working()
+		}
 		switch {
 		case err == nil:
 			if t.standing {
@@ -77,10 +82,10 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 			return nil, err
 		case isLocked && !locked:
 			t.log.Info("another process does this work; standing by to take over", "lock", t.name, "host", holder.Host, "pid", holder.PID)
-			locked, failing = true, false
-		case !isLocked && !failing:
-			t.log.Error("the checkpoint store fails; standing by until it works", "error", err)
-			locked, failing = false, true
+			locked = true
+		case !isLocked:
+			t.health.Failing(err)
+			locked = false
 		}
 		t.standing = true
 		select {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint/checkpointtest"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 )
 
 // losable is a store whose locks everybody gets, and that tells of their loss when the test says so.
@@ -50,7 +51,7 @@ func TestTenancyEnds(t *testing.T) {
 				store := &losable{checkpointtest.NewMemory(), make(chan struct{})}
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
-				tenant := &tenancy{store: store, name: "n", standBy: tc.standBy, log: slog.New(slog.DiscardHandler)}
+				tenant := &tenancy{store: store, name: "n", standBy: tc.standBy, log: slog.New(slog.DiscardHandler), health: outage.New(nil, "store")}
 				err := tenant.run(ctx, func(ctx context.Context) error {
 					if tc.lose {
 						close(store.lost)
@@ -73,7 +74,7 @@ func TestTenancyEnds(t *testing.T) {
 func TestTenancyComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &losable{checkpointtest.NewMemory(), make(chan struct{})}
-		tenant := &tenancy{store: store, name: "n", standBy: true, log: slog.New(slog.DiscardHandler)}
+		tenant := &tenancy{store: store, name: "n", standBy: true, log: slog.New(slog.DiscardHandler), health: outage.New(nil, "store")}
 		times := 0
 		err := tenant.run(t.Context(), func(ctx context.Context) error {
 			if times++; times == 1 {

@@ -109,7 +109,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		tracker: checkpoint.NewTracker[boundary, changeAt](1<<10, boundary{}, foldBoundary(source.MySQL)),
 		plans:   make(map[schema.Codec]*record.Plan), windows: make(map[tableID]*window),
 		at:        source.Position{File: "bin.000001", Offset: 0},
-		oversized: newOversizer(OversizedConfig{}, "sim", newReplicateMetrics(nil), slog.New(slog.DiscardHandler)),
+		oversized: newOversizer(OversizedConfig{}, "sim", newReplicateMetrics(nil), nil, slog.New(slog.DiscardHandler)),
 	}
 	s := &simulation{r: rand.New(rand.NewPCG(seed, 3)), e: e, out: out, layout: layout}
 	if seed%2 == 0 {

@@ -25,6 +25,13 @@ type Budget struct {
 // NewBudget makes a budget of total bytes.
 func NewBudget(total int) *Budget { return &Budget{total: total} }
 
+// InUse is how many bytes are reserved.
+func (b *Budget) InUse() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
 // reservation is a part of a budget. A nil one holds nothing.
 type reservation struct {
 	budget *Budget

@@ -10,6 +10,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -40,6 +41,7 @@ type Config struct {
 	ChunkBytes int
 	Budget     *Budget // of memory, may be shared with other Loaders; default 32 MiB for this one
 	Log        *slog.Logger
+	Health     *outage.Watch // hears how the source is doing; default: one that logs
 }
 
 // Loader reads the tables of its jobs. Several may run at the same time, on different tables.
@@ -66,6 +68,9 @@ func New(cfg Config) *Loader {
 	cfg.ChunkBytes = min(cfg.ChunkBytes, 256<<20)
 	if cfg.Budget == nil {
 		cfg.Budget = NewBudget(32 << 20)
+	}
+	if cfg.Health == nil {
+		cfg.Health = outage.New(cfg.Log, "source")
 	}
 	return &Loader{cfg: cfg, visible: visibilityFor(cfg.Server)}
 }

@@ -34,6 +34,7 @@ func (t *tableLoad) pass(ctx context.Context, rd *reader) error {
 		err := t.passOnce(ctx, rd, look)
 		switch {
 		case err == nil:
+			t.sourceWorks()
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -46,9 +47,10 @@ func (t *tableLoad) pass(ctx context.Context, rd *reader) error {
 		case errors.Is(err, ErrVoid), definitionChanged(err):
 			t.log.Info("table definition changed during its load; loading it from the start")
 		case errors.Is(err, ErrGivenUp), final(err):
+			t.sourceWorks()
 			return t.ended(err)
-		case attempt == 0:
-			t.log.Warn("full load begins anew when the source is there", "error", err)
+		default: // the load begins anew when the source is there
+			t.sourceFails(err)
 		}
 		rd.disconnect() // and with it the transaction
 		if err := backoff.Sleep(ctx, pauses.After(attempt+1)/4); err != nil {

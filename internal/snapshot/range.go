@@ -106,9 +106,7 @@ func (r *rangeLoad) next(ctx context.Context, rd *reader) (*Chunk, Mark, error) 
 		c, mark, err := r.read(ctx, rd)
 		switch {
 		case err == nil:
-			if attempt > 0 {
-				r.t.log.Info("full load goes on")
-			}
+			r.t.sourceWorks()
 			return c, mark, nil
 		case ctx.Err() != nil:
 			return nil, Mark{}, context.Cause(ctx)
@@ -117,12 +115,11 @@ func (r *rangeLoad) next(ctx context.Context, rd *reader) (*Chunk, Mark, error) 
 				return nil, Mark{}, err
 			}
 		case final(err):
+			r.t.sourceWorks()
 			return nil, Mark{}, err
 		default:
 			rd.disconnect()
-			if attempt == 0 {
-				r.t.log.Warn("full load waits for the source", "error", err)
-			}
+			r.t.sourceFails(err)
 			if err := pauses.Sleep(ctx, attempt); err != nil {
 				return nil, Mark{}, err
 			}

@@ -154,15 +154,24 @@ func (t *tableLoad) redefine(ctx context.Context, rd *reader, old *definition) (
 // errAbandoned ends the reading of a range that does not exist any more.
 var errAbandoned = errors.New("the table's load began anew")
 
+// sourceFails says that the load waits for the source, which the load will begin to read again at the same place.
+func (t *tableLoad) sourceFails(err error) { t.l.cfg.Health.PartFailing(t.part(), err) }
+
+// sourceWorks says that the source has answered.
+func (t *tableLoad) sourceWorks() { t.l.cfg.Health.PartWorking(t.part()) }
+
+func (t *tableLoad) part() string { return "full load of " + t.job.Schema + "." + t.job.Table }
+
 // awaitDefinition reads the table's definition, waiting for the source as long as needed.
 func (t *tableLoad) awaitDefinition(ctx context.Context, rd *reader) (*definition, error) {
 	for attempt := 0; ; attempt++ {
 		def, err := t.define(ctx, rd)
 		if err == nil || final(err) {
+			t.sourceWorks()
 			return def, err
 		}
-		if attempt == 0 && ctx.Err() == nil {
-			t.log.Warn("full load waits for the source", "error", err)
+		if ctx.Err() == nil {
+			t.sourceFails(err)
 		}
 		rd.disconnect()
 		if err := pauses.Sleep(ctx, attempt); err != nil {
