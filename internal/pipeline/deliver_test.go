@@ -340,7 +340,7 @@ func TestDeliverOutage(t *testing.T) {
 		if m := d.Status().Memory; m != 0 {
 			t.Errorf("%d bytes are held at the end", m)
 		}
-		for text, want := range map[string]int{"fails; trying again": 1, "works again": 1} {
+		for text, want := range map[string]int{"level=WARN": 1, "works again": 1} {
 			if n := strings.Count(log.String(), text); n != want {
 				t.Errorf("%q is logged %d times:\n%s", text, n, log.String())
 			}
