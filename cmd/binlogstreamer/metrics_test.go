@@ -57,8 +57,9 @@ func startLive(t *testing.T) *livePipeline {
 		t.Fatal(err)
 	}
 	live := &livePipeline{registry: newRegistry(cfg)}
-	live.run(t, cfg)
+	live.run(t, cfg, io.Discard)
 	live.write(t, server)
+	server.MustExec(t, "INSERT INTO a.large VALUES (1, REPEAT('x', 11000000))") // more than the stream takes
 	live.await(t, "objects of changes", func(m map[string]float64) bool {
 		return m["binlogstreamer_objects_total"] >= 3 && m["binlogstreamer_changes_total"] > 10 && m["binlogstreamer_full_load_rows_total"] == 2000 &&
 			m["binlogstreamer_oversized_records_total"] > 0 && m["binlogstreamer_leases_held"] > 0
@@ -67,10 +68,11 @@ func startLive(t *testing.T) *livePipeline {
 }
 
 // run runs the pipeline until the test ends.
-func (l *livePipeline) run(t *testing.T, cfg *config.Pipeline) {
+func (l *livePipeline) run(t *testing.T, cfg *config.Pipeline, logs io.Writer) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	ended, listening := make(chan error, 1), make(chan string, 1)
-	log := newLogger(io.Discard, cfg.Log, l.registry)
+	log := newLogger(logs, cfg.Log, l.registry)
 	go func() {
 		ended <- serve(ctx, cfg, log, l.registry, false, func(addr string) { listening <- addr })
 	}()
@@ -88,8 +90,7 @@ func (l *livePipeline) run(t *testing.T, cfg *config.Pipeline) {
 	}
 }
 
-// write changes rows until the test ends: one of each operation some times a second, and once a row that is larger
-// than the stream takes.
+// write changes rows until the test ends: one of each operation some times a second.
 func (l *livePipeline) write(t *testing.T, server *testservers.MySQLServer) {
 	ctx, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
@@ -99,9 +100,6 @@ func (l *livePipeline) write(t *testing.T, server *testservers.MySQLServer) {
 				fmt.Sprintf("INSERT INTO a.t VALUES (%d, 'new')", 10_000+i),
 				fmt.Sprintf("UPDATE a.t SET v = 'changed' WHERE id = %d", 10_000+i),
 				fmt.Sprintf("DELETE FROM a.t WHERE id = %d", 1+i),
-			}
-			if i == 0 {
-				statements = append(statements, "INSERT INTO a.large VALUES (1, REPEAT('x', 11000000))")
 			}
 			if err := server.Exec(ctx, statements...); err != nil && ctx.Err() == nil {
 				t.Errorf("write to the source: %v", err)
