@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 )
 
 // bench is a store with its API at a time that the test sets.
@@ -42,7 +44,7 @@ func (b *bench) open() {
 	}
 	b.store = s
 	a := &api{store: s, region: "us-east-1", reads: newBudget(1 << 20)}
-	b.h = &handler{operations: a.operations(), bodies: newBudget(1 << 20), logger: quiet()}
+	b.h = &handler{operations: a.operations(), bodies: newBudget(1 << 20), logger: quiet(), health: outage.New(nil, "stream")}
 }
 
 func request(target, body string) *http.Request {

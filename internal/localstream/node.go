@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 )
 
 const (
@@ -151,6 +152,7 @@ func (n *Node) serve(ctx context.Context) (err error) {
 			operations: (&api{store: store, region: n.cfg.Region, reads: newBudget(n.cfg.MemoryBytes / 2)}).operations(),
 			bodies:     newBudget(n.cfg.MemoryBytes / 2),
 			logger:     n.cfg.Logger,
+			health:     outage.New(n.cfg.Logger, "the embedded stream in "+n.cfg.Dir),
 		},
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
@@ -195,9 +197,12 @@ func (n *Node) makeStream(s *store) error {
 
 // sweep removes what has expired, from time to time. A failure is told and tried again; it does not end the service.
 func (n *Node) sweep(ctx context.Context, s *store) error {
+	health := outage.New(n.cfg.Logger, "removing expired records in "+n.cfg.Dir)
 	for {
 		if err := s.sweep(); err != nil {
-			n.cfg.Logger.Error("removing expired records failed; it is tried again", "dir", n.cfg.Dir, "error", err)
+			health.Failing(err)
+		} else {
+			health.Working()
 		}
 		n.metrics.stored.Set(float64(s.size()))
 		if backoff.Sleep(ctx, sweepPause) != nil {

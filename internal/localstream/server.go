@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 )
 
 const (
@@ -35,6 +37,7 @@ type handler struct {
 	operations map[string]operation
 	bodies     *budget // for requests
 	logger     *slog.Logger
+	health     *outage.Watch // its parts are operations
 }
 
 // released is an answer that holds something until it is sent.
@@ -50,6 +53,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, asAPIError(err))
 		return
 	}
+	h.health.PartWorking(r.Header.Get("X-Amz-Target"))
 	w.Header().Set("Content-Type", contentType)
 	if o, ok := out.(released); ok {
 		defer o.release()
@@ -58,14 +62,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = json.NewEncoder(w).Encode(out)
 	}
 	if err != nil && r.Context().Err() == nil {
-		h.logger.Warn("the embedded stream could not send an answer", "target", r.Header.Get("X-Amz-Target"), "error", err)
+		h.logger.Debug("the embedded stream could not send an answer", "target", r.Header.Get("X-Amz-Target"), "error", err)
 	}
 }
 
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, e *apiError) {
 	if e.status >= http.StatusInternalServerError && r.Context().Err() == nil {
-		h.logger.Error("the embedded stream could not do what was asked",
-			"target", r.Header.Get("X-Amz-Target"), "error", errors.Unwrap(e))
+		h.health.PartFailing(r.Header.Get("X-Amz-Target"), errors.Unwrap(e))
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(e.status)

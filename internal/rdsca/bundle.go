@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -35,7 +36,7 @@ type Bundle struct {
 	url    string
 	copy   string // file; "": none is kept
 	client *http.Client
-	log    *slog.Logger
+	health *outage.Watch // of fetching it, and in a part of keeping it
 
 	turn chan struct{} // whose turn it is; covers what follows
 	last []byte
@@ -45,7 +46,7 @@ type Bundle struct {
 // New makes a Bundle that is fetched from a URL when it is first needed, and once a day from then on. copy is the file
 // that it is kept in, for a start without a way to AWS; "" is none.
 func New(url, copy string, log *slog.Logger) *Bundle {
-	return &Bundle{url: url, copy: copy, client: &http.Client{Timeout: patience}, log: log, turn: make(chan struct{}, 1)}
+	return &Bundle{url: url, copy: copy, client: &http.Client{Timeout: patience}, health: outage.New(log, "fetching AWS's certificate bundle"), turn: make(chan struct{}, 1)}
 }
 
 const (
@@ -54,6 +55,9 @@ const (
 	retry    = time.Minute // between attempts, while there is a copy
 	largest  = 4 << 20     // it had 165 KB in 2024
 )
+
+// partKeep is what log lines call writing the copy. Without it a start without a way to AWS fails.
+const partKeep = "keeping a copy"
 
 // String implements source.Roots.
 func (b *Bundle) String() string { return "AWS's certificate bundle" }
@@ -71,6 +75,7 @@ func (b *Bundle) PEM(ctx context.Context) ([]byte, error) {
 	}
 	text, err := b.fetch(ctx)
 	if err == nil {
+		b.health.Working()
 		b.last, b.got = text, time.Now()
 		b.keep(text)
 		return text, nil
@@ -81,7 +86,7 @@ func (b *Bundle) PEM(ctx context.Context) ([]byte, error) {
 	if b.last == nil {
 		return nil, b.failed(err)
 	}
-	b.log.Warn("AWS's certificate bundle cannot be fetched; going on with the copy that is there", "url", b.url, "error", err)
+	b.health.Failing(err) // the copy is gone on with
 	b.got = time.Now().Add(retry - fresh)
 	return b.last, nil
 }
@@ -156,8 +161,10 @@ func (b *Bundle) keep(text []byte) {
 		return
 	}
 	if err := renameio.WriteFile(b.copy, text, 0o644); err != nil {
-		b.log.Warn("AWS's certificate bundle cannot be kept: a start without a way to AWS will fail", "file", b.copy, "error", err)
+		b.health.PartFailing(partKeep, err)
+		return
 	}
+	b.health.PartWorking(partKeep)
 }
 
 // kept reads the copy; nil if there is none that is whole.

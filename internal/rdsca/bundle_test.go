@@ -112,7 +112,7 @@ func TestCopyIsUsedWhenAWSIsAway(t *testing.T) {
 	next := s.bundle(file, &log)
 	want(next)
 	want(next)
-	if n := s.hits.Load(); n != 3 || strings.Count(log.String(), "going on with the copy") != 2 {
+	if n := s.hits.Load(); n != 3 || strings.Count(log.String(), "certificate bundle fails; trying again") != 2 {
 		t.Errorf("fetched %d times: %s", n, log.String())
 	}
 	next.got = next.got.Add(-retry)

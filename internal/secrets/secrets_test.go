@@ -215,7 +215,7 @@ func TestReadAgainWhenItIsTime(t *testing.T) {
 	f.Fail("/db", testservers.Fault{})
 	s.lost = s.lost.Add(-pause)
 	must(t, s)
-	for _, want := range []string{"cannot be read again; going on", "can be read again"} {
+	for _, want := range []string{" fails; trying again", " works again"} {
 		if n := strings.Count(log.String(), want); n != 1 {
 			t.Errorf("it says %d times %q: %s", n, want, log)
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -34,6 +35,8 @@ type Store struct {
 	last source.Login
 	read time.Time // when last was read; zero: never
 	lost time.Time // when reading failed; zero: the last attempt did not
+
+	health *outage.Watch // of the place, once a login is known
 }
 
 // Options are what all places have in common.
@@ -44,7 +47,7 @@ type Options struct {
 }
 
 func newStore(p place, o Options) *Store {
-	return &Store{place: p, refresh: o.Refresh, log: o.Log, turn: make(chan struct{}, 1)}
+	return &Store{place: p, refresh: o.Refresh, log: o.Log, turn: make(chan struct{}, 1), health: outage.New(o.Log, "reading the source's password from "+p.String())}
 }
 
 const (
@@ -116,17 +119,15 @@ func (s *Store) again(ctx context.Context) error {
 	l, err := s.place.current(short)
 	if err != nil {
 		failure := asLoginError(s.String(), err)
-		if s.lost.IsZero() && !s.read.IsZero() {
-			s.log.Warn("the source's password cannot be read again; going on with the one that is known", "error", failure)
+		if !s.read.IsZero() { // what is known is gone on with
+			s.health.Failing(failure)
 		}
 		s.lost = time.Now()
 		return failure
 	}
+	s.health.Working()
 	l = s.from(l)
-	switch {
-	case !s.lost.IsZero() && !s.read.IsZero():
-		s.log.Info("the source's password can be read again", "from", l.Origin)
-	case !s.read.IsZero() && !l.Same(s.last):
+	if !s.read.IsZero() && !l.Same(s.last) {
 		s.log.Info("the source's password has changed", "from", l.Origin, "version", l.Version)
 	}
 	s.last, s.read, s.lost = l, time.Now(), time.Time{}
