@@ -17,8 +17,11 @@ import (
 
 // dashboard is what is looked at of a file of Grafana's.
 type dashboard struct {
-	UID, Title string
-	Panels     []panel
+	UID, Title  string
+	Panels      []panel
+	Annotations struct {
+		List []struct{ Name, Expr string }
+	}
 	Templating struct {
 		List []struct {
 			Name, Type string
@@ -63,8 +66,8 @@ scrape_configs:
     static_configs: [{targets: ["%s"], labels: {pipeline: tickets}}]
 `
 
-// queryDashboard runs every query of the dashboard in a Prometheus that collects from a running pipeline. Each finds
-// data, unless its panel says when there is none.
+// queryDashboard runs every query of the dashboard in a Prometheus that collects from a running pipeline. Each is about
+// metrics that exist, and finds data, unless its panel says when there is none.
 func queryDashboard(t *testing.T, live *livePipeline) {
 	t.Helper()
 	rules, err := os.ReadFile(filepath.Join("..", "..", "deploy", "prometheus", "binlogstreamer.rules.yml"))
@@ -72,11 +75,14 @@ func queryDashboard(t *testing.T, live *livePipeline) {
 		t.Fatal(err)
 	}
 	server := testservers.Prometheus(t, fmt.Sprintf(scrapeConfig, live.addr), map[string][]byte{"binlogstreamer.rules.yml": rules})
-	q := &querier{t: t, server: server}
-	q.ctx, q.stop = context.WithTimeout(t.Context(), 40*time.Second)
-	defer q.stop()
-
+	q := &querier{t: t, server: server, metrics: map[string]bool{}}
+	for _, m := range live.describe(t) {
+		q.metrics[m.name] = true
+	}
 	d := readDashboard(t)
+	for _, a := range d.Annotations.List {
+		q.run(a.Name, a.Expr, true)
+	}
 	queries := 0
 	for _, p := range d.Panels {
 		for _, p := range append(p.Panels, p) {
@@ -97,11 +103,12 @@ func queryDashboard(t *testing.T, live *livePipeline) {
 }
 
 type querier struct {
-	t      *testing.T
-	server *testservers.PrometheusServer
-	ctx    context.Context //nolint:containedctx // of the test
-	stop   context.CancelFunc
+	t       *testing.T
+	server  *testservers.PrometheusServer
+	metrics map[string]bool // that the pipeline describes
 }
+
+var ourMetric = regexp.MustCompile(`\bbinlogstreamer_[a-z_]+`)
 
 // run makes a query again and again until it gives data.
 func (q *querier) run(panel, expr string, empty bool) {
@@ -109,8 +116,15 @@ func (q *querier) run(panel, expr string, empty bool) {
 	if strings.Contains(expr, "$") {
 		q.t.Errorf("panel %q: there is a variable that nobody knows in %s", panel, expr)
 	}
-	q.until(fmt.Sprintf("panel %q: %s", panel, expr), func() (bool, error) {
-		data, err := q.server.Get(q.ctx, "/api/v1/query", url.Values{"query": {expr}})
+	for _, name := range ourMetric.FindAllString(expr, -1) {
+		base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_count"), "_sum")
+		if !q.metrics[name] && !q.metrics[base] {
+			q.t.Errorf("panel %q: there is no metric %s", panel, name)
+			return
+		}
+	}
+	q.until(fmt.Sprintf("panel %q: %s", panel, expr), func(ctx context.Context) (bool, error) {
+		data, err := q.server.Get(ctx, "/api/v1/query", url.Values{"query": {expr}})
 		var answer struct{ Result []json.RawMessage }
 		if err == nil {
 			err = json.Unmarshal(data, &answer)
@@ -120,22 +134,21 @@ func (q *querier) run(panel, expr string, empty bool) {
 }
 
 // until asks until there is something, or time is up.
-func (q *querier) until(what string, ask func() (bool, error)) {
+func (q *querier) until(what string, ask func(context.Context) (bool, error)) {
+	ctx, cancel := context.WithTimeout(q.t.Context(), 20*time.Second)
+	defer cancel()
 	for {
-		found, err := ask()
+		found, err := ask(ctx)
 		switch {
-		case err != nil:
+		case err != nil && ctx.Err() == nil:
 			q.t.Errorf("%s: %v", what, err)
 			return
 		case found:
 			return
-		case q.ctx.Err() != nil:
-			q.t.Errorf("%s finds nothing", what)
-			return
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
-		case <-q.ctx.Done():
+		case <-ctx.Done():
 			q.t.Errorf("%s finds nothing", what)
 			return
 		}
@@ -161,8 +174,8 @@ func (q *querier) variables(d *dashboard) {
 			q.t.Errorf("variable %s has query %q", v.Name, query.Query)
 			continue
 		}
-		q.until("variable "+v.Name, func() (bool, error) {
-			data, err := q.server.Get(q.ctx, "/api/v1/label/"+m[2]+"/values", url.Values{"match[]": {m[1]}})
+		q.until("variable "+v.Name, func(ctx context.Context) (bool, error) {
+			data, err := q.server.Get(ctx, "/api/v1/label/"+m[2]+"/values", url.Values{"match[]": {m[1]}})
 			var values []string
 			if err == nil {
 				err = json.Unmarshal(data, &values)
@@ -177,8 +190,8 @@ func (q *querier) variables(d *dashboard) {
 
 // rules waits until every rule was evaluated, and looks for errors and for alerts of a pipeline that is well.
 func (q *querier) rules() {
-	q.until("rules", func() (bool, error) {
-		data, err := q.server.Get(q.ctx, "/api/v1/rules", nil)
+	q.until("rules", func(ctx context.Context) (bool, error) {
+		data, err := q.server.Get(ctx, "/api/v1/rules", nil)
 		var answer struct {
 			Groups []struct {
 				Rules []struct{ Name, Health, LastError, State string }
