@@ -201,9 +201,9 @@ func (d *Deliver) know(about kinesisin.Description) {
 	d.about = about
 }
 
-// forget ends what is told of the things that are depended on: nobody uses them any more.
+// forget ends what is told of the things that the workers depend on: nobody uses them any more. The store is asked on for the lock.
 func (d *Deliver) forget() {
-	for _, w := range d.watches() {
+	for _, w := range []*outage.Watch{d.streamHealth, d.destinationHealth, d.bodiesHealth} {
 		w.Reset()
 	}
 }

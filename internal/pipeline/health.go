@@ -53,9 +53,9 @@ func (r *Replicate) buffered() int {
 	return 0
 }
 
-// forget ends what is told of the things that are depended on: nobody uses them any more.
+// forget ends what is told of the things that a session depends on: nobody uses them any more. The store is asked on for the lock.
 func (r *Replicate) forget() {
-	for _, w := range []*outage.Watch{r.sourceHealth, r.streamHealth, r.storeHealth, r.bodiesHealth} {
+	for _, w := range []*outage.Watch{r.sourceHealth, r.streamHealth, r.bodiesHealth} {
 		w.Reset()
 	}
 }

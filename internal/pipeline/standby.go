@@ -67,7 +67,8 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 	for {
 		lock, err := t.store.Lock(ctx, t.name)
 		holder, isLocked := errors.AsType[*checkpoint.LockedError](err)
-		if err == nil || isLocked {
+		if err == nil || isLocked { // the store answers: what failed in an earlier session is over
+			t.health.Forget(func(string) bool { return true })
 			t.health.Working()
 		}
 		switch {

@@ -70,7 +70,7 @@ func TestTenancyEnds(t *testing.T) {
 	}
 }
 
-// A process that lost its lock stands by, and works again.
+// A process that lost its lock stands by, and works again. What it says of the store does not outlast the session.
 func TestTenancyComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &losable{checkpointtest.NewMemory(), make(chan struct{})}
@@ -78,10 +78,14 @@ func TestTenancyComesBack(t *testing.T) {
 		times := 0
 		err := tenant.run(t.Context(), func(ctx context.Context) error {
 			if times++; times == 1 {
+				tenant.health.PartFailing(partCheckpoint, errors.New("the store is away"))
 				close(store.lost)
 				<-ctx.Done()
 				store.lost = make(chan struct{})
 				return context.Cause(ctx)
+			}
+			if !tenant.health.OK() {
+				t.Error("the store has answered, and is still said to fail")
 			}
 			return nil
 		})
