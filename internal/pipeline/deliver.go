@@ -70,6 +70,10 @@ type Deliver struct {
 	drainTime time.Time     // when draining was closed; read after it was
 	draining  chan struct{} // closed when Deliver is to end once it has stored what is there
 	started   atomic.Bool
+	standby   atomic.Bool // another process delivers
+	hints     atomic.Pointer[hints]
+	looks     atomic.Uint64 // how often the supervisor has gone round
+	motion    motion
 
 	mu      sync.Mutex // covers workers and about
 	workers map[string]*shardWorker
@@ -110,6 +114,7 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 		storeHealth:       newOutage(cfg.Log, "checkpoint store"),
 		bodiesHealth:      newOutage(cfg.Log, "reading oversized records"),
 	}
+	d.Hint(cfg.Size, cfg.Interval)
 	in := cfg.Stream
 	in.Health, in.Gate, in.Logger, in.AcceptLoss = d.streamHealth, d.budget, cfg.Log, cfg.AcceptLoss
 	in.Metrics = kinesisin.NewMetrics(cfg.Registerer)
@@ -164,7 +169,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 	if d.cfg.Leases != nil {
 		err = d.run(ctx)
 	} else {
-		t := &tenancy{store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, log: d.cfg.Log}
+		t := &tenancy{store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, waits: &d.standby, log: d.cfg.Log}
 		err = t.run(ctx, d.run)
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {

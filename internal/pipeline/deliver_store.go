@@ -139,7 +139,7 @@ func (w *shardWorker) closeRun(ctx context.Context) bool {
 	w.booked = 0
 	w.book()
 	if !w.run.Empty() {
-		w.timer.Reset(w.cfg.Interval)
+		w.timer.Reset(w.interval())
 	}
 	storing := w.storing
 	go func() { w.uploaded <- w.store(ctx, storing) }()

@@ -84,6 +84,7 @@ func (s *supervisor) supervise(ctx, flushCtx context.Context) error {
 	tick := time.NewTicker(s.cfg.ListEvery)
 	defer tick.Stop()
 	for list := true; ; {
+		s.looks.Add(1)
 		err := s.look(ctx, flushCtx, list)
 		if ctx.Err() != nil {
 			return nil

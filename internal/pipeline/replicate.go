@@ -72,6 +72,9 @@ type Replicate struct {
 	tune    func(*snapshot.Config) // for tests
 	ready   atomic.Bool
 	running atomic.Pointer[emitter] // of the session that runs
+	session atomic.Pointer[session] // that runs
+	standby atomic.Bool             // another process replicates
+	motion  motion
 }
 
 // NewReplicate makes a Replicate. It does no I/O.
@@ -101,7 +104,7 @@ func (r *Replicate) Ready() bool { return r.ready.Load() }
 func (r *Replicate) Run(ctx context.Context) error {
 	t := &tenancy{
 		store: r.cfg.Store, name: replicateDocument, log: r.cfg.Log,
-		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad,
+		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad, waits: &r.standby,
 	}
 	err := t.run(ctx, r.run)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -120,6 +123,8 @@ func (r *Replicate) run(ctx context.Context) error {
 	r.metrics.observe(s)
 	defer r.metrics.forget()
 	defer r.ready.Store(false)
+	r.session.Store(s)
+	defer r.session.Store(nil)
 	r.running.Store(s.emitter)
 	defer s.emitter.refuseRequests()
 	defer r.running.Store(nil)

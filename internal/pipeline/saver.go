@@ -77,7 +77,8 @@ type saver struct {
 	state  *stateFile
 	failed bool
 
-	savedAt atomic.Int64 // Unix nanoseconds of the newest save
+	savedAt atomic.Int64  // Unix nanoseconds of the newest save
+	rounds  atomic.Uint64 // how often run has tried
 }
 
 // run saves until ctx is done. A store that is away is tried again; meanwhile the tracker's span holds the stream
@@ -95,6 +96,7 @@ func (s *saver) run(ctx context.Context) error {
 		if err := s.save(ctx); err != nil {
 			return err
 		}
+		s.rounds.Add(1)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ type tenancy struct {
 	standBy  bool            // wait while another process has it; else that is a *checkpoint.LockedError
 	enough   <-chan struct{} // closed when there is nothing left to stand by for; may be nil
 	log      *slog.Logger
+	waits    *atomic.Bool // says so to others while it stands by; may be nil
 	standing bool
 }
 
@@ -62,6 +64,7 @@ func (t *tenancy) run(ctx context.Context, work func(context.Context) error) err
 // acquire waits for the lock. The first attempt must find a store that works; later ones outlast its outages.
 func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 	var locked, failing bool
+	defer t.tell(false)
 	for {
 		lock, err := t.store.Lock(ctx, t.name)
 		holder, isLocked := errors.AsType[*checkpoint.LockedError](err)
@@ -83,6 +86,7 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 			locked, failing = false, true
 		}
 		t.standing = true
+		t.tell(true)
 		select {
 		case <-time.After(standbyPause):
 		case <-t.enough:
@@ -90,6 +94,12 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+}
+
+func (t *tenancy) tell(waits bool) {
+	if t.waits != nil {
+		t.waits.Store(waits)
 	}
 }
 

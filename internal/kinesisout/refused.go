@@ -1,0 +1,9 @@
+package kinesisout
+
+// Refused says whether the stream does not answer, or takes nothing, at present: what was Put then waits with a reason.
+func (w *Writer) Refused() bool {
+	t := w.trouble
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.parts) > 0
+}
