@@ -28,6 +28,7 @@ type Config struct {
 	Listen   string // host:port; port 0: any free one
 	Gatherer prometheus.Gatherer
 	Ready    []Check                                       // all must hold; asked at every request
+	Stuck    func() []string                               // what should move and does not: the daemon is not alive then; may be nil
 	Reload   func(ctx context.Context, table string) error // begins a table's reload; nil: there is nothing to reload
 	Log      *slog.Logger
 }

@@ -16,7 +16,7 @@ func (c *Console) handler() http.Handler {
 		ErrorHandling:       promhttp.ContinueOnError, // one broken collector must not hide the others
 		MaxRequestsInFlight: 4,
 	}))
-	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /healthz", c.alive)
 	mux.HandleFunc("GET /readyz", c.ready)
 
 	if c.cfg.Reload != nil {
@@ -33,8 +33,17 @@ func (c *Console) handler() http.Handler {
 	return mux
 }
 
-// alive answers as long as the process does.
-func alive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+// alive is 200 as long as the process answers and nothing in it is stuck. An outage of something outside, and waiting, are
+// no reason to end a process.
+func (c *Console) alive(w http.ResponseWriter, _ *http.Request) {
+	if c.cfg.Stuck != nil {
+		if what := c.cfg.Stuck(); len(what) > 0 {
+			http.Error(w, strings.Join(what, "\n"), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	fmt.Fprintln(w, "ok")
+}
 
 // ready is 200 when every check holds, and says each check's state.
 func (c *Console) ready(w http.ResponseWriter, _ *http.Request) {
