@@ -35,9 +35,9 @@ func Parse(path string, text []byte, env Lookup, halves Half) (*Pipeline, error)
 	if halves == Present {
 		halves = present(root)
 	}
-	p.Halves = halves
+	p.Halves, p.at = halves, map[string]place{}
 
-	d := &decoder{faults: faults, env: env, needed: halves.needs, at: map[string]place{}, unread: map[string]bool{}}
+	d := &decoder{faults: faults, env: env, needed: halves.needs, at: p.at, unread: map[string]bool{}}
 	d.value("", root, reflect.ValueOf(p).Elem())
 	check := &checker{decoder: d, Pipeline: p, dir: folder(path)}
 	check.all()

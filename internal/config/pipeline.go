@@ -11,6 +11,7 @@ import (
 type Pipeline struct {
 	File   string // where it was read from
 	Halves Half   // the halves that it was checked for
+	at     map[string]place
 
 	Name          string        `yaml:"name"` // in object names, metrics, checkpoints, server id
 	Source        Source        `yaml:"source"`
@@ -76,6 +77,7 @@ type Replication struct {
 	CDCStop       StopPosition  `yaml:"cdc_stop_position"`
 
 	Rules    *mapping.Rules // what the table mappings say
+	mappings string         // their text
 	Settings Settings       // what was understood of the task settings document
 }
 
