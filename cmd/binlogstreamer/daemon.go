@@ -58,14 +58,18 @@ func daemon(a *app, file string, halves config.Half, once bool) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(a.stderr, cfg.Log)
+	level := new(slog.LevelVar)
+	log := newLogger(a.stderr, cfg.Log, level)
 	limit := int64(cfg.MemoryLimit)
 	debug.SetMemoryLimit(limit - limit/8) // the collector may be late by one large record
 	log.Info("binlogstreamer starts", "version", buildVersion(), "pipeline", cfg.Name, "config", cfg.File, "pid", os.Getpid())
 	if idle := cfg.Replication.Settings.NoEffect; halves&config.Replicate != 0 && len(idle) > 0 {
 		log.Info("parts of the task settings have no effect here", "file", cfg.Replication.TaskSettings, "parts", idle)
 	}
-	err = stopped(a.ctx, serve(a.ctx, cfg, log, newRegistry(), once, nil), cfg)
+	registry := newRegistry()
+	h := newHost(a.ctx, cfg, a.stderr, registry, log, level)
+	defer h.reloader.close()
+	err = stopped(a.ctx, serve(a.ctx, cfg, log, registry, once, nil, h), cfg)
 	if err == nil {
 		log.Info("binlogstreamer ends; everything acknowledged is saved")
 	}
@@ -104,8 +108,8 @@ func stopped(ctx context.Context, err error, cfg *config.Pipeline) error {
 
 // serve runs the halves of cfg with everything around them. The services below the halves, the console and the
 // embedded stream, end after them; if one of them fails, so do the halves. listening, if not nil, is told the
-// console's address.
-func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry *prometheus.Registry, once bool, listening func(addr string)) error {
+// console's address; h is nil where there is no service manager to talk to, and no file to read anew.
+func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry *prometheus.Registry, once bool, listening func(addr string), h *host) error {
 	p, err := assemble(ctx, cfg, log, registry, once)
 	if err != nil {
 		return err
@@ -115,7 +119,7 @@ func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry
 		services = append(services, p.node.Run)
 	}
 	if cfg.HTTP.Listen != "" {
-		c := console.New(console.Config{Listen: cfg.HTTP.Listen, Gatherer: registry, Ready: p.ready(), Reload: p.reload(), Log: log})
+		c := console.New(console.Config{Listen: cfg.HTTP.Listen, Gatherer: registry, Ready: p.ready(), Stuck: p.stuck, Reload: p.reload(), Log: log})
 		if err := c.Bind(ctx); err != nil {
 			return err
 		}
@@ -124,6 +128,9 @@ func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry
 			listening(c.Addr())
 		}
 		services = append(services, c.Run)
+	}
+	if h != nil {
+		services = append(services, h.services(p)...)
 	}
 	return beside(ctx, services, func(ctx context.Context) error { return p.run(ctx) })
 }

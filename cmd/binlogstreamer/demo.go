@@ -42,5 +42,5 @@ func demoDaemon(ctx context.Context, file string, registry *prometheus.Registry,
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, log, registry, drain, listening)
+	return serve(ctx, cfg, log, registry, drain, listening, nil)
 }

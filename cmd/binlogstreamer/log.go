@@ -8,9 +8,10 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 )
 
-// newLogger is the daemon's log. JSON is for machines: a terminal gets text.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level.Level()}
+// newLogger is the daemon's log. JSON is for machines: a terminal gets text. Its level can be changed while it runs.
+func newLogger(w io.Writer, c config.Log, level *slog.LevelVar) *slog.Logger {
+	level.Set(c.Level.Level())
+	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "text" || isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
