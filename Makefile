@@ -16,6 +16,14 @@ FUZZTIME ?= 20s
 build: ## the static binary bin/binlogstreamer
 	CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)' -o bin/binlogstreamer ./cmd/binlogstreamer
 
+.PHONY: deb
+deb: build ## a package for Debian and Ubuntu, in dist
+	scripts/package deb bin/binlogstreamer dist '$(VERSION)'
+
+.PHONY: rpm
+rpm: build ## a package for Red Hat and its kin, in dist
+	scripts/package rpm bin/binlogstreamer dist '$(VERSION)'
+
 .PHONY: demo
 demo: build ## the whole pipeline on this machine, no AWS account needed (ARGS="--for 60s")
 	scripts/install-demo-server
