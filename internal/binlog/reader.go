@@ -40,9 +40,21 @@ type Config struct {
 	// describe themselves (binlog_row_metadata=MINIMAL) can be read only of tables that have not been changed since.
 	History History
 
+	Health     Health                // hears whether the source answers; may be nil
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are not registered
 }
+
+// Health hears how the source is doing. Its methods may be called again and again.
+type Health interface {
+	Failing(err error) // a connection failed or broke, and will be made again
+	Working()          // the server sends its log
+}
+
+type silent struct{}
+
+func (silent) Failing(error) {}
+func (silent) Working()      {}
 
 // Reader reads the binary log of one server.
 type Reader struct {
@@ -61,6 +73,9 @@ func New(cfg Config) *Reader {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Health == nil {
+		cfg.Health = silent{}
 	}
 	return &Reader{
 		cfg: cfg, metrics: newMetrics(cfg.Registerer), catalog: catalog{cfg: cfg}, silence: readTimeout(cfg.Heartbeat), onReady: func(int) {},
@@ -102,6 +117,7 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 	for attempt := 0; ; {
 		err := r.readOnce(ctx, p, tabs, func() {
 			connected++
+			r.cfg.Health.Working()
 			r.onReady(connected)
 			if lost {
 				log.Info("reading the binary log again", "file", p.boundary.File, "offset", p.boundary.Offset)
@@ -121,6 +137,7 @@ func (r *Reader) Run(ctx context.Context, from source.Position) error {
 		if final(err, connected > 0) {
 			return err
 		}
+		r.cfg.Health.Failing(err)
 		if p.moved {
 			attempt, p.moved = 0, false
 		}

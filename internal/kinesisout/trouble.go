@@ -13,20 +13,20 @@ type trouble struct {
 	log    *slog.Logger
 	stream string
 
-	mu    sync.Mutex // covers everything below
-	parts map[string]bool
-	since time.Time // zero: nothing was announced that is not over
+	mu    sync.Mutex        // covers everything below
+	parts map[string]string // why, of those that get nowhere
+	since time.Time         // zero: nothing was announced that is not over
 }
 
 func newTrouble(log *slog.Logger, stream string) *trouble {
-	return &trouble{log: log, stream: stream, parts: make(map[string]bool)}
+	return &trouble{log: log, stream: stream, parts: make(map[string]string)}
 }
 
 // failed says that a part of the Writer (a shard's lane, or a call) gets nowhere.
 func (t *trouble) failed(part, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.parts[part] = true
+	t.parts[part] = reason
 	if t.since.IsZero() {
 		t.since = time.Now()
 		t.log.Warn("stream does not take what is sent; trying again until it does", "stream", t.stream, "part", part, "error", reason)
@@ -49,5 +49,5 @@ func (t *trouble) works(part string) {
 func (t *trouble) forget(gone func(part string) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	maps.DeleteFunc(t.parts, func(part string, _ bool) bool { return gone(part) })
+	maps.DeleteFunc(t.parts, func(part, _ string) bool { return gone(part) })
 }

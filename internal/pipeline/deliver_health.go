@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // outage follows one thing that Deliver depends on. It logs when it fails and when it is back, once each, however
@@ -48,6 +50,16 @@ func (o *outage) Working() {
 		o.announced, o.quietUntil = false, now.Add(announceAgain)
 	}
 	o.err = nil
+}
+
+// report is the outage as Status tells it, if there is one.
+func (o *outage) report() (t status.Trouble, failing bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		return t, false
+	}
+	return status.Trouble{What: o.what, Error: o.err.Error(), Since: o.since}, true
 }
 
 func (o *outage) ok() bool { return o.trouble() == nil }

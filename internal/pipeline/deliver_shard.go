@@ -207,7 +207,7 @@ func (w *shardWorker) take(ctx, flushCtx context.Context) error {
 			w.closeRun(flushCtx)
 		}
 	}
-	w.due = w.due || w.drained
+	w.due = w.due || w.drained || w.pause.isPaused()
 	if w.due && (w.batch == nil || w.full()) {
 		w.closeRun(flushCtx)
 	}

@@ -151,10 +151,10 @@ func (s *supervisor) look(ctx, flushCtx context.Context, list bool) error {
 		if err != nil {
 			return err
 		}
-		s.know(about)
 		if s.shards, err = s.stream.Shards(ctx); err != nil {
 			return err
 		}
+		s.know(about, s.shards)
 		s.shares.listed(s.shards)
 	}
 	for ended := true; ended; { // behind one that has ended, its children may begin

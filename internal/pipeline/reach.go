@@ -17,6 +17,7 @@ func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, err
 	for attempt := 0; ; attempt++ {
 		conn, server, err := r.connect(ctx)
 		if err == nil {
+			r.sourceHealth.Working()
 			if attempt > 0 {
 				r.cfg.Log.Info("the source is reached")
 			}
@@ -28,6 +29,7 @@ func (r *Replicate) reach(ctx context.Context) (*client.Conn, source.Server, err
 		if source.Refused(err) {
 			return nil, server, err
 		}
+		r.sourceHealth.Failing(err)
 		if attempt == 0 {
 			r.cfg.Log.Warn("the source cannot be reached; trying again until it can", "error", err)
 		}

@@ -72,6 +72,10 @@ type Replicate struct {
 	tune    func(*snapshot.Config) // for tests
 	ready   atomic.Bool
 	running atomic.Pointer[emitter] // of the session that runs
+	pause   *pause
+	life    life
+
+	sourceHealth *outage // tells Status alone: who notices logs it
 }
 
 // NewReplicate makes a Replicate. It does no I/O.
@@ -88,7 +92,17 @@ func NewReplicate(cfg ReplicateConfig) *Replicate {
 	if cfg.LoadBytes <= 0 {
 		cfg.LoadBytes = 32 << 20
 	}
-	return &Replicate{cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer)}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Replicate{
+		cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer), pause: newPause("replicate", cfg.Store, cfg.Log),
+		sourceHealth: newOutage(slog.New(slog.DiscardHandler), "source"),
+	}
+	if cfg.Registerer != nil {
+		cfg.Registerer.MustRegister(r.pause.gauge())
+	}
+	return r
 }
 
 // Ready says whether source and stream have been reached.
@@ -101,9 +115,9 @@ func (r *Replicate) Ready() bool { return r.ready.Load() }
 func (r *Replicate) Run(ctx context.Context) error {
 	t := &tenancy{
 		store: r.cfg.Store, name: replicateDocument, log: r.cfg.Log,
-		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad,
+		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad, stands: r.life.stands,
 	}
-	err := t.run(ctx, r.run)
+	err := r.pause.beside(ctx, func(ctx context.Context) error { return t.run(ctx, r.sessions) })
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
@@ -120,6 +134,7 @@ func (r *Replicate) run(ctx context.Context) error {
 	r.metrics.observe(s)
 	defer r.metrics.forget()
 	defer r.ready.Store(false)
+	r.life.reached(s)
 	r.running.Store(s.emitter)
 	defer s.emitter.refuseRequests()
 	defer r.running.Store(nil)
@@ -374,7 +389,7 @@ func (r *Replicate) assemble(s *session, skip skipRule) error {
 		}
 	}
 	s.saver = &saver{
-		tracker: s.tracker, progress: s.progress, interval: r.cfg.SaveEvery, log: r.cfg.Log, state: s.state, started: new(atomic.Bool),
+		tracker: s.tracker, progress: s.progress, interval: r.cfg.SaveEvery, log: r.cfg.Log, state: s.state, started: new(atomic.Bool), health: newOutage(slog.New(slog.DiscardHandler), "checkpoint store"),
 	}
 	s.saver.started.Store(d.Started)
 	s.emitter.persist = s.saver.now
@@ -442,7 +457,7 @@ func (r *Replicate) read(ctx context.Context, s *session) error {
 	}
 	reader := binlog.New(binlog.Config{
 		Source: r.cfg.Source, Server: s.server, ServerID: r.cfg.ServerID, Handler: s.handler,
-		Selected: s.rules.Selected, Options: r.cfg.Rendered, History: known, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
+		Selected: s.rules.Selected, Options: r.cfg.Rendered, History: known, Health: r.sourceHealth, Logger: r.cfg.Log, Registerer: r.cfg.Registerer,
 	})
 	s.emitter.retryWith(reader.Retry)
 	return r.watched(ctx, s, func(ctx context.Context) error { return reader.Run(ctx, s.from) })
@@ -496,7 +511,7 @@ func (r *Replicate) loader(s *session) *snapshot.Loader {
 	cfg := snapshot.Config{
 		Server:  s.server,
 		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
-		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
+		Load:    s.progress.estimating(source.LoadTable), Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
 		ChunkBytes: r.cfg.ChunkBytes, Budget: r.budget, Log: r.cfg.Log,
 	}
 	if r.tune != nil {

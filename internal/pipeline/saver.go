@@ -72,6 +72,7 @@ type saver struct {
 	interval time.Duration
 	log      *slog.Logger
 	started  *atomic.Bool // the control records of the start are acknowledged
+	health   *outage      // tells Status alone
 
 	mu     sync.Mutex // covers state and failed; a save holds it
 	state  *stateFile
@@ -134,12 +135,14 @@ func (s *saver) try(ctx context.Context) (done bool, err error) {
 			s.log.Info("checkpoints are saved again")
 		}
 		s.failed = false
+		s.health.Working()
 		return true, nil
 	case errors.Is(err, checkpoint.ErrConflict):
 		return false, fmt.Errorf("%w: another replicate process has taken over; stop one of the two", err)
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	}
+	s.health.Failing(err)
 	if !s.failed {
 		s.log.Error("checkpoint cannot be saved; trying again until it can", "error", err)
 	}

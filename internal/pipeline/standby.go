@@ -18,11 +18,18 @@ import (
 // same work, and says when a process that stands by is to begin.
 type tenancy struct {
 	store    checkpoint.Store
-	name     string          // of the lock
-	standBy  bool            // wait while another process has it; else that is a *checkpoint.LockedError
-	enough   <-chan struct{} // closed when there is nothing left to stand by for; may be nil
+	name     string                        // of the lock
+	standBy  bool                          // wait while another process has it; else that is a *checkpoint.LockedError
+	enough   <-chan struct{}               // closed when there is nothing left to stand by for; may be nil
+	stands   func(*checkpoint.LockedError) // told whose lock is stood by for, nil: no one's; may be nil
 	log      *slog.Logger
 	standing bool
+}
+
+func (t *tenancy) tell(holder *checkpoint.LockedError) {
+	if t.stands != nil {
+		t.stands(holder)
+	}
 }
 
 // standbyPause is between two attempts to get a lock that another process has.
@@ -67,6 +74,7 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 		holder, isLocked := errors.AsType[*checkpoint.LockedError](err)
 		switch {
 		case err == nil:
+			t.tell(nil)
 			if t.standing {
 				t.log.Info("taking over", "lock", t.name)
 			}
@@ -83,6 +91,9 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 			locked, failing = false, true
 		}
 		t.standing = true
+		if isLocked {
+			t.tell(holder)
+		}
 		select {
 		case <-time.After(standbyPause):
 		case <-t.enough:
