@@ -90,7 +90,10 @@ func present(root *yaml.Node) (h Half) {
 // needs says whether a key matters for the halves.
 func (h Half) needs(path string) bool {
 	section, _, _ := strings.Cut(path, ".")
-	if h == Console {
+	switch h {
+	case Console:
+		return section == "http" && path != "http.token"
+	case Control:
 		return section == "http"
 	}
 	switch section {

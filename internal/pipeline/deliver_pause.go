@@ -9,6 +9,9 @@ func (d *Deliver) Pause(ctx context.Context) error { return d.pause.set(ctx, tru
 // Resume ends a pause.
 func (d *Deliver) Resume(ctx context.Context) error { return d.pause.set(ctx, false) }
 
+// Paused says whether deliver is paused.
+func (d *Deliver) Paused() bool { return d.pause.isPaused() }
+
 // intake is the gate that reading goes through: it is closed while deliver is paused, and else asks for memory. Calls that
 // are under way when it closes are finished.
 type intake struct{ *Deliver }

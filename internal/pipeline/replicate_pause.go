@@ -26,6 +26,9 @@ func (r *Replicate) Pause(ctx context.Context) error { return r.pause.set(ctx, t
 // Resume ends a pause.
 func (r *Replicate) Resume(ctx context.Context) error { return r.pause.set(ctx, false) }
 
+// Paused says whether replicate is paused.
+func (r *Replicate) Paused() bool { return r.pause.isPaused() }
+
 // sessions runs one session after the other: a pause ends one, and its end begins the next, as a restart would.
 func (r *Replicate) sessions(ctx context.Context) error {
 	for {

@@ -18,10 +18,10 @@ type Problem struct {
 
 // Limits above which a lag is a problem.
 const (
-	lagWarning = 60.0  // seconds
-	lagError   = 600.0 // seconds
+	LagWarning = 60.0  // seconds
+	LagError   = 600.0 // seconds
 	// An object is closed after its interval and stored soon after that.
-	freshnessSlack = 60.0
+	FreshnessSlack = 60.0
 	throttledFor   = time.Minute // after the last refusal
 )
 
@@ -75,9 +75,9 @@ func (d *Deliver) problems() (list []Problem) {
 		"Records have left the stream unread: they are lost to the objects unless the tables are loaded again (reload-table)"); ok {
 		list = append(list, p)
 	}
-	if late := d.Freshness - d.Interval - freshnessSlack; late > 0 && d.State != Paused && d.State != StandingBy {
+	if late := d.Freshness - d.Interval - FreshnessSlack; late > 0 && d.State != Paused && d.State != StandingBy {
 		level := Warning
-		if late > lagError {
+		if late > LagError {
 			level = Error
 		}
 		list = append(list, Problem{Level: level, Half: "deliver", What: "the oldest record that is not stored is " + Seconds(d.Freshness) + " old",
@@ -106,9 +106,9 @@ func (h *Half) problems(half, waits string) (list []Problem) {
 
 func lagging(half, what string, lag float64, cure string) []Problem {
 	switch {
-	case lag >= lagError:
+	case lag >= LagError:
 		return []Problem{{Level: Error, Half: half, What: what, Cure: cure}}
-	case lag >= lagWarning:
+	case lag >= LagWarning:
 		return []Problem{{Level: Warning, Half: half, What: what, Cure: cure}}
 	}
 	return nil

@@ -1,0 +1,100 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
+)
+
+// chart is a line over the last hour, as paths of an SVG of chartWidth by chartHeight.
+type chart struct {
+	Title, Now, Highest string
+	Line, Area          string
+}
+
+const (
+	chartWidth, chartHeight = 360.0, 48.0
+	chartColumns            = 120 // of half a minute each, of which the highest value is drawn
+)
+
+// ages is a chart of a time that something is behind; now is its present value.
+func ages(title string, points []status.Point, at time.Time, now float64, value func(status.Point) float64) chart {
+	c := draw(points, at, value, 1)
+	c.Title, c.Now, c.Highest = title, status.Seconds(now), status.Seconds(max(now, highest(points, value)))
+	return c
+}
+
+// rates is a chart of something a second.
+func rates(title string, points []status.Point, at time.Time, value func(status.Point) float64) chart {
+	c := draw(points, at, value, 0)
+	now := 0.0
+	if n := len(points); n > 0 {
+		now = value(points[n-1])
+	}
+	c.Title, c.Now, c.Highest = title, perSecond(now), perSecond(highest(points, value))
+	return c
+}
+
+func perSecond(v float64) string {
+	switch {
+	case v == 0:
+		return "0/s"
+	case v < 10:
+		return fmt.Sprintf("%.1f/s", v)
+	}
+	return status.Count(int64(v+0.5)) + "/s"
+}
+
+func highest(points []status.Point, value func(status.Point) float64) (top float64) {
+	for _, p := range points {
+		top = max(top, value(p))
+	}
+	return top
+}
+
+// draw makes the paths. A full height stands for the highest value, or for least if that is more.
+func draw(points []status.Point, at time.Time, value func(status.Point) float64, least float64) (c chart) {
+	top := max(least, highest(points, value))
+	if top == 0 {
+		top = 1
+	}
+	columns := make([]float64, chartColumns)
+	seen := make([]bool, chartColumns)
+	for _, p := range points {
+		i := chartColumns - 1 - int(at.Sub(p.Time)*chartColumns/status.Span)
+		if i < 0 || i >= chartColumns {
+			continue
+		}
+		columns[i], seen[i] = max(columns[i], value(p)), true
+	}
+	var line, area strings.Builder
+	step := chartWidth / chartColumns
+	pen := false
+	for i, v := range columns {
+		if !seen[i] {
+			if pen {
+				fmt.Fprintf(&area, "V%g", chartHeight)
+			}
+			pen = false
+			continue
+		}
+		x, y := float64(i)*step, chartHeight-1-v/top*(chartHeight-3)
+		if !pen {
+			fmt.Fprintf(&line, "M%.0f %.1f", x, y)
+			fmt.Fprintf(&area, "M%.0f %gV%.1f", x, chartHeight, y)
+		} else {
+			fmt.Fprintf(&line, "V%.1f", y)
+			fmt.Fprintf(&area, "V%.1f", y)
+		}
+		fmt.Fprintf(&line, "H%.0f", x+step)
+		fmt.Fprintf(&area, "H%.0f", x+step)
+		pen = true
+	}
+	if pen {
+		fmt.Fprintf(&area, "V%g", chartHeight)
+	}
+	c.Line, c.Area = line.String(), area.String()
+	return c
+}
