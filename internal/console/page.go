@@ -30,7 +30,7 @@ var (
 	pageTemplate  = template.Must(template.New("status.html").Funcs(template.FuncMap{
 		"seconds": status.Seconds, "ago": status.Ago, "percent": percent, "short": short, "stamp": stamp, "args": switchOf,
 		"since": since, "stateClass": stateClass, "tableClass": tableClass, "lagClass": lagClass, "late": late,
-		"count": countOf, "bytes": bytesOf,
+		"latest": latest, "count": countOf, "bytes": bytesOf,
 	}).ParseFS(files, "page/status.html"))
 )
 
@@ -257,6 +257,9 @@ func lagClass(seconds float64) string {
 	}
 	return ""
 }
+
+// latest is what the page shows of the latest objects; the API has more.
+func latest(all []status.Object) []status.Object { return all[:min(8, len(all))] }
 
 func late(d *status.Deliver) bool { return d.Freshness > d.Interval+status.FreshnessSlack }
 

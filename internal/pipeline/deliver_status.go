@@ -128,7 +128,7 @@ func (d *Deliver) remember(o status.Object) {
 
 // wrote notes an object.
 func (w *shardWorker) wrote(o *s3sink.Object) {
-	w.remember(status.Object{Key: o.Key, Shard: w.shard.ID, Records: o.Meta.Records, Bytes: int64(len(o.Body)), Stored: time.Now()})
+	w.remember(status.Object{Key: o.Key, Shard: w.shard.ID, Records: o.Meta.Records, Bytes: int64(len(o.Body)), Stored: time.Now().UTC().Truncate(time.Millisecond)})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status.Objects++

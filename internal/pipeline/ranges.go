@@ -91,7 +91,9 @@ func (t *tableProgress) restart() int {
 	defer t.owner.mu.Unlock()
 	rows := t.pace.rows
 	t.giveUp()
-	t.pace = loadPace{began: time.Now(), rows: rows}
+	if rows > 0 { // else it is asked when the load begins
+		t.pace = loadPace{began: time.Now(), rows: rows}
+	}
 	t.doc.Rows, t.anew = 0, true
 	r := &rangeProgress{number: t.number()}
 	t.ranges = []*rangeProgress{r}
