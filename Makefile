@@ -26,6 +26,7 @@ test: ## every test, with the race detector and real servers
 	scripts/install-test-servers
 	go vet ./...
 	CGO_ENABLED=1 go test -race -count=1 -p $(TEST_PARALLEL) -timeout 30m ./...
+	@echo "screenshots of the status page: $(CURDIR)/artifacts/status-page"
 
 .PHONY: chaos
 chaos: ## random schedules of faults: SEED=… repeats one, N=… says how many; docs/TESTING.md has more
@@ -54,7 +55,7 @@ bench: ## measures us against the baselines; results in bench/results/latest.jso
 
 .PHONY: clean
 clean: ## removes what the other targets built here (not the installed test servers)
-	rm -rf bin dist
+	rm -rf bin dist artifacts
 	go clean -testcache
 
 .PHONY: help

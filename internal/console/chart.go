@@ -8,15 +8,17 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
-// chart is a line over the last hour, as paths of an SVG of chartWidth by chartHeight.
+// chart is a line over the last hour, or since the start, as paths of an SVG of chartWidth by chartHeight.
 type chart struct {
 	Title, Now, Highest string
+	Span                string // that it covers
 	Line, Area          string
 }
 
 const (
 	chartWidth, chartHeight = 360.0, 48.0
-	chartColumns            = 120 // of half a minute each, of which the highest value is drawn
+	chartColumns            = 120 // of half a minute each in a full hour, of which the highest value is drawn
+	shortestSpan            = 5 * time.Minute
 )
 
 // ages is a chart of a time that something is behind; now is its present value.
@@ -60,10 +62,15 @@ func draw(points []status.Point, at time.Time, value func(status.Point) float64,
 	if top == 0 {
 		top = 1
 	}
+	span := shortestSpan
+	if len(points) > 0 {
+		span = min(max(span, at.Sub(points[0].Time).Truncate(time.Minute)+time.Minute), status.Span)
+	}
+	c.Span = status.Seconds(span.Seconds())
 	columns := make([]float64, chartColumns)
 	seen := make([]bool, chartColumns)
 	for _, p := range points {
-		i := chartColumns - 1 - int(at.Sub(p.Time)*chartColumns/status.Span)
+		i := chartColumns - 1 - int(at.Sub(p.Time)*chartColumns/span)
 		if i < 0 || i >= chartColumns {
 			continue
 		}

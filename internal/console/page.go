@@ -223,8 +223,11 @@ type switchArgs struct {
 
 func switchOf(p *page, half string, paused time.Time) switchArgs { return switchArgs{p, half, paused} }
 
-func stateClass(s status.State) string {
-	switch s {
+func stateClass(h status.Half) string {
+	if len(h.Trouble) > 0 {
+		return "bad"
+	}
+	switch h.State {
 	case status.Streaming, status.Delivering:
 		return "good"
 	case status.Paused, status.Pausing, status.Connecting:

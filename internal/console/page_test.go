@@ -121,10 +121,13 @@ func TestPageSaysWhatMatters(t *testing.T) {
 
 func TestCharts(t *testing.T) {
 	now := time.Now()
-	points := []status.Point{{Time: now.Add(-2 * time.Hour), SourceLag: 99}, {Time: now.Add(-30 * time.Minute), SourceLag: 10}, {Time: now, SourceLag: 5}}
+	points := []status.Point{{Time: now.Add(-2 * time.Hour), SourceLag: 99}, {Time: now.Add(-3 * time.Minute), SourceLag: 10}, {Time: now, SourceLag: 5}}
 	c := ages("Source lag", points[1:], now, 5, func(p status.Point) float64 { return p.SourceLag })
-	if c.Now != "5.0 s" || c.Highest != "10 s" || strings.Count(c.Line, "M") != 2 || !strings.HasPrefix(c.Line, "M177 2.0") || !strings.Contains(c.Line, "M357 24.5") {
+	if c.Now != "5.0 s" || c.Highest != "10 s" || strings.Count(c.Line, "M") != 2 || !strings.HasPrefix(c.Line, "M141 2.0") || !strings.Contains(c.Line, "M357 24.5") {
 		t.Errorf("%+v", c)
+	}
+	if long := ages("Source lag", points, now, 5, func(p status.Point) float64 { return p.SourceLag }); c.Span != "5 min" || long.Span != "1 h" || strings.Count(long.Line, "M") != 2 {
+		t.Errorf("%s and %+v", c.Span, long)
 	}
 	if c := rates("Changes", nil, now, func(p status.Point) float64 { return p.Changes }); c.Line != "" || c.Now != "0/s" {
 		t.Errorf("without points: %+v", c)

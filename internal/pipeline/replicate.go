@@ -23,6 +23,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // Migration is what a task does, in DMS's words.
@@ -97,7 +98,7 @@ func NewReplicate(cfg ReplicateConfig) *Replicate {
 	}
 	r := &Replicate{
 		cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer), pause: newPause("replicate", cfg.Store, cfg.Log),
-		sourceHealth: newOutage(slog.New(slog.DiscardHandler), "source"),
+		sourceHealth: newOutage(slog.New(slog.DiscardHandler), status.SourceTrouble),
 	}
 	if cfg.Registerer != nil {
 		cfg.Registerer.MustRegister(r.pause.gauge())

@@ -20,7 +20,7 @@ func Seconds(s float64) string {
 	case s < 59.5:
 		return strconv.FormatFloat(s, 'f', 0, 64) + " s"
 	}
-	d := time.Duration(math.Min(s, 1e9)) * time.Second
+	d := time.Duration(math.Round(math.Min(s, 1e9))) * time.Second
 	switch {
 	case d < time.Hour:
 		return pair(int64(d/time.Minute), "min", int64(d%time.Minute/time.Second), "s")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -46,8 +47,11 @@ func (r *Replicate) problems(now time.Time) (list []Problem) {
 	list = r.Half.problems("replicate", "changes wait in the source's binlog")
 	for _, t := range r.Tables {
 		if t.Error != "" {
-			list = append(list, Problem{Level: Error, Half: "replicate", What: fmt.Sprintf("table %s.%s is suspended: %s", t.Schema, t.Table, t.Error),
-				Cure: "cure what the error names, then reload the table"})
+			what := "suspended: " + t.Error
+			if name := t.Schema + "." + t.Table; !strings.Contains(t.Error, name) {
+				what = "table " + name + " is " + what
+			}
+			list = append(list, Problem{Level: Error, Half: "replicate", What: what, Cure: "cure what the error names, then reload the table"})
 		}
 	}
 	if p, ok := r.Retention.problem("replicate", "the binlog that a restart needs", "Find out why reading or the stream lags, resume what is paused, or have the source keep its binlog longer",

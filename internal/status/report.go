@@ -91,6 +91,23 @@ type Replicate struct {
 	Tables        []Table      `json:"tables"`
 }
 
+// LagKnown says whether SourceLag means anything: while the source is away, nobody knows what it has by now.
+func (r *Replicate) LagKnown() bool {
+	switch r.State {
+	case Stopped, StandingBy, Connecting:
+		return false
+	}
+	for _, t := range r.Trouble {
+		if t.What == SourceTrouble {
+			return false
+		}
+	}
+	return true
+}
+
+// SourceTrouble is the name of the trouble that the source makes.
+const SourceTrouble = "source"
+
 // Position is a place in the source's binlog.
 type Position struct {
 	File   string `json:"file"`

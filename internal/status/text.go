@@ -27,7 +27,11 @@ func (r *Report) Text() string {
 
 func (r *Replicate) text(b *strings.Builder) {
 	fmt.Fprintf(b, "\nreplicate  %s  %s → %s\n", r.State, clean(r.Source), clean(r.Stream))
-	fmt.Fprintf(b, "  lag      source %s, target %s\n", Seconds(r.SourceLag), Seconds(r.TargetLag))
+	lag := "unknown"
+	if r.LagKnown() {
+		lag = Seconds(r.SourceLag)
+	}
+	fmt.Fprintf(b, "  lag      source %s, target %s\n", lag, Seconds(r.TargetLag))
 	if r.Position.File != "" {
 		fmt.Fprintf(b, "  saved    %s:%d; binlog %s\n", clean(r.Position.File), r.Position.Offset, r.Retention)
 	}

@@ -50,7 +50,7 @@ function show(page, next) {
   document.title = page.title;
   if (focused && focused !== "live") document.getElementById(focused)?.focus({preventScroll: true});
   const after = document.getElementById("overall")?.textContent;
-  if (before !== after && after) tell(after, false);
+  if (before !== after && after) document.getElementById("news").textContent = after;
 }
 
 // tell says something in words that a screen reader announces.
