@@ -54,7 +54,7 @@ type watchedDaemon struct {
 func startWatched(t *testing.T) *watchedDaemon {
 	t.Helper()
 	db := testservers.MySQL(t)
-	seed(t, db.Addr(), 60_000)
+	seed(t, db.Addr(), 20_000)
 	db.MustExec(t, fmt.Sprintf("CREATE TABLE %s.`%s` (id INT PRIMARY KEY, v VARCHAR(40), w VARCHAR(40))", schemaName, hostileTable),
 		fmt.Sprintf("INSERT INTO %s.`%s` VALUES (1, '<b>', 'w')", schemaName, hostileTable))
 	kinesis := testservers.Kinesalite(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,6 +147,35 @@ func TestDeliverPause(t *testing.T) {
 		w.want(shard0, 0, 20)
 		if s := d.Report(); s.State != status.Delivering || s.Freshness != 0 {
 			t.Errorf("resumed: %+v", s)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestPauseWhileTheStreamAnswers: an answer that comes behind the pause is stored soon, too.
+func TestPauseWhileTheStreamAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		var armed atomic.Pointer[Deliver]
+		w.stream.Fault = func(call, _ string) error {
+			if call != "get" {
+				return nil
+			}
+			if d := armed.Swap(nil); d != nil {
+				return d.Pause(t.Context())
+			}
+			return nil
+		}
+		d, stop := w.start()
+		time.Sleep(2 * time.Second)
+		w.put(shard0, 0, 10)
+		armed.Store(d)
+		time.Sleep(5 * time.Second)
+		w.want(shard0, 0, 10)
+		if s := d.Report(); s.State != status.Paused {
+			t.Errorf("%+v", s)
 		}
 		if err := stop(); err != nil {
 			t.Fatal(err)

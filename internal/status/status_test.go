@@ -138,7 +138,9 @@ func TestProblems(t *testing.T) {
 		{"reading lags a lot", func(r *Report) { r.Replicate.SourceLag = 7000 }, Error, "behind the source"},
 		{"a lag that a pause explains", func(r *Report) { r.Replicate.State, r.Replicate.SourceLag = Paused, 7000 }, Warning, "is paused"},
 		{"the stream throttles", func(r *Report) { r.Replicate.Shards = []WriteShard{{Shard: "s", LastThrottled: r.Time}} }, Warning, "throttles"},
-		{"the stream throttled long ago", func(r *Report) { r.Replicate.Shards = []WriteShard{{Shard: "s", LastThrottled: r.Time.Add(-time.Hour)}} }, OK, ""},
+		{"the stream throttled long ago", func(r *Report) {
+			r.Replicate.Shards = []WriteShard{{Shard: "s", LastThrottled: r.Time.Add(-time.Hour)}}
+		}, OK, ""},
 		{"delivery within its interval", func(r *Report) { r.Deliver.Freshness = 310 }, OK, ""},
 		{"delivery is late", func(r *Report) { r.Deliver.Freshness = 400 }, Warning, "not stored"},
 		{"delivery is very late", func(r *Report) { r.Deliver.Freshness = 4000 }, Error, "not stored"},
