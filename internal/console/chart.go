@@ -17,7 +17,7 @@ type chart struct {
 
 const (
 	chartWidth, chartHeight = 360.0, 48.0
-	chartColumns            = 120 // of half a minute each in a full hour, of which the highest value is drawn
+	chartColumns            = 120 // at most, half a minute each in a full hour, of which the highest value is drawn
 	shortestSpan            = 5 * time.Minute
 )
 
@@ -67,17 +67,17 @@ func draw(points []status.Point, at time.Time, value func(status.Point) float64,
 		span = min(max(span, at.Sub(points[0].Time).Truncate(time.Minute)+time.Minute), status.Span)
 	}
 	c.Span = status.Seconds(span.Seconds())
-	columns := make([]float64, chartColumns)
-	seen := make([]bool, chartColumns)
+	n := min(chartColumns, int(span/(2*status.Step))) // a column between two samples would be a gap
+	columns, seen := make([]float64, n), make([]bool, n)
 	for _, p := range points {
-		i := chartColumns - 1 - int(at.Sub(p.Time)*chartColumns/span)
-		if i < 0 || i >= chartColumns {
+		i := n - 1 - int(at.Sub(p.Time)*time.Duration(n)/span)
+		if i < 0 || i >= n {
 			continue
 		}
 		columns[i], seen[i] = max(columns[i], value(p)), true
 	}
 	var line, area strings.Builder
-	step := chartWidth / chartColumns
+	step := chartWidth / float64(n)
 	pen := false
 	for i, v := range columns {
 		if !seen[i] {

@@ -127,8 +127,12 @@ func (c *Console) view(r *http.Request) *page {
 		slices.SortStableFunc(p.Tables, func(a, b status.Table) int { return cmp.Compare(urgency(a), urgency(b)) })
 		p.MoreTables = max(0, len(p.Tables)-shownTables)
 		p.Tables = p.Tables[:len(p.Tables)-p.MoreTables]
+		lag := ages("Source lag", points, report.Time, rep.SourceLag, func(q status.Point) float64 { return q.SourceLag })
+		if !rep.LagKnown() {
+			lag.Now = "unknown"
+		}
 		p.ReplicateCharts = []chart{
-			ages("Source lag", points, report.Time, rep.SourceLag, func(q status.Point) float64 { return q.SourceLag }),
+			lag,
 			ages("Target lag", points, report.Time, rep.TargetLag, func(q status.Point) float64 { return q.TargetLag }),
 			rates("Changes", points, report.Time, func(q status.Point) float64 { return q.Changes }),
 			rates("Full-load rows", points, report.Time, func(q status.Point) float64 { return q.LoadRows }),

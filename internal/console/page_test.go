@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,11 +124,19 @@ func TestCharts(t *testing.T) {
 	now := time.Now()
 	points := []status.Point{{Time: now.Add(-2 * time.Hour), SourceLag: 99}, {Time: now.Add(-3 * time.Minute), SourceLag: 10}, {Time: now, SourceLag: 5}}
 	c := ages("Source lag", points[1:], now, 5, func(p status.Point) float64 { return p.SourceLag })
-	if c.Now != "5.0 s" || c.Highest != "10 s" || strings.Count(c.Line, "M") != 2 || !strings.HasPrefix(c.Line, "M141 2.0") || !strings.Contains(c.Line, "M357 24.5") {
+	if c.Now != "5.0 s" || c.Highest != "10 s" || strings.Count(c.Line, "M") != 2 || !strings.HasPrefix(c.Line, "M132 2.0") || !strings.Contains(c.Line, "M348 24.5") {
 		t.Errorf("%+v", c)
 	}
 	if long := ages("Source lag", points, now, 5, func(p status.Point) float64 { return p.SourceLag }); c.Span != "5 min" || long.Span != "1 h" || strings.Count(long.Line, "M") != 2 {
 		t.Errorf("%s and %+v", c.Span, long)
+	}
+	var steady []status.Point
+	for i := range 60 {
+		steady = append(steady, status.Point{Time: now.Add(-time.Duration(i) * (status.Step + 300*time.Millisecond)), SourceLag: 1})
+	}
+	slices.Reverse(steady)
+	if c := ages("Source lag", steady, now, 1, func(p status.Point) float64 { return p.SourceLag }); strings.Count(c.Line, "M") != 1 {
+		t.Errorf("a steady line has gaps: %s", c.Line)
 	}
 	if c := rates("Changes", nil, now, func(p status.Point) float64 { return p.Changes }); c.Line != "" || c.Now != "0/s" {
 		t.Errorf("without points: %+v", c)
