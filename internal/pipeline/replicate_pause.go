@@ -35,7 +35,7 @@ func (r *Replicate) sessions(ctx context.Context) error {
 		if err := r.sitOut(ctx); err != nil {
 			return err
 		}
-		paused, err := r.session(ctx)
+		paused, err := r.untilPaused(ctx)
 		if !paused || ctx.Err() != nil {
 			return err
 		}
@@ -48,8 +48,8 @@ func (r *Replicate) sessions(ctx context.Context) error {
 	}
 }
 
-// session runs until it ends by itself, ctx ends, or the half is paused.
-func (r *Replicate) session(ctx context.Context) (paused bool, err error) {
+// untilPaused runs until it ends by itself, ctx ends, or the half is paused.
+func (r *Replicate) untilPaused(ctx context.Context) (paused bool, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r.pause.tell(func() { stop(errPaused) })

@@ -26,7 +26,7 @@ type tenancy struct {
 	standing bool
 }
 
-func (t *tenancy) tell(holder *checkpoint.LockedError) {
+func (t *tenancy) standsFor(holder *checkpoint.LockedError) {
 	if t.stands != nil {
 		t.stands(holder)
 	}
@@ -74,7 +74,7 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 		holder, isLocked := errors.AsType[*checkpoint.LockedError](err)
 		switch {
 		case err == nil:
-			t.tell(nil)
+			t.standsFor(nil)
 			if t.standing {
 				t.log.Info("taking over", "lock", t.name)
 			}
@@ -92,7 +92,7 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 		}
 		t.standing = true
 		if isLocked {
-			t.tell(holder)
+			t.standsFor(holder)
 		}
 		select {
 		case <-time.After(standbyPause):
