@@ -16,6 +16,14 @@ FUZZTIME ?= 20s
 build: ## the static binary bin/binlogstreamer
 	CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)' -o bin/binlogstreamer ./cmd/binlogstreamer
 
+.PHONY: deb
+deb: build ## a package for Debian and Ubuntu, in dist
+	scripts/package deb bin/binlogstreamer dist '$(VERSION)'
+
+.PHONY: rpm
+rpm: build ## a package for Red Hat and its kin, in dist
+	scripts/package rpm bin/binlogstreamer dist '$(VERSION)'
+
 .PHONY: demo
 demo: build ## the whole pipeline on this machine, no AWS account needed (ARGS="--for 60s")
 	scripts/install-demo-server
@@ -25,6 +33,7 @@ demo: build ## the whole pipeline on this machine, no AWS account needed (ARGS="
 test: ## every test, with the race detector and real servers
 	scripts/install-test-servers
 	go vet ./...
+	@echo "screenshots of the status page will be in $(CURDIR)/artifacts/status-page"
 	CGO_ENABLED=1 go test -race -count=1 -p $(TEST_PARALLEL) -timeout 30m ./...
 
 .PHONY: chaos
@@ -54,7 +63,7 @@ bench: ## measures us against the baselines; results in bench/results/latest.jso
 
 .PHONY: clean
 clean: ## removes what the other targets built here (not the installed test servers)
-	rm -rf bin dist
+	rm -rf bin dist artifacts
 	go clean -testcache
 
 .PHONY: help

@@ -36,6 +36,24 @@ apt_install() {
 	fail "apt-get install $* failed; its last lines stand above"
 }
 
+# The version that deploy/package/nfpm.yaml is written for.
+nfpm_version=v2.44.0
+
+# install_go_tool NAME VERSION PACKAGE FOLDER: builds a Go program, as FOLDER/NAME-VERSION.
+install_go_tool() {
+	say "  Go program $1 $2 into $4 (takes a minute, once)"
+	mkdir -p "$4"
+	local work
+	work=$(mktemp -d "$4/new.XXXXXX")
+	if ! GOBIN=$work GOFLAGS='' CGO_ENABLED=0 go install "$3@$2" >"$work/log" 2>&1; then
+		tail -n 20 "$work/log" >&2
+		rm -rf "$work"
+		fail "go install $3@$2 failed, with the output above"
+	fi
+	mv "$work/$1" "$4/$1-$2"
+	rm -rf "$work"
+}
+
 # apt_download FOLDER PACKAGE...: puts the files of Debian packages into a folder and installs nothing.
 apt_download() {
 	local folder=$1 as_root=""

@@ -14,6 +14,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/console"
+	"github.com/binlogstreamer/binlogstreamer/internal/demo"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
@@ -58,14 +59,17 @@ func daemon(a *app, file string, halves config.Half, once bool) error {
 		return err
 	}
 	registry := newRegistry(cfg)
-	log := newLogger(a.stderr, cfg.Log, registry)
+	level := new(slog.LevelVar)
+	log := newLogger(a.stderr, cfg.Log, level, registry)
 	limit := int64(cfg.MemoryLimit)
 	debug.SetMemoryLimit(limit - limit/8) // the collector may be late by one large record
 	log.Info("binlogstreamer starts", "version", buildVersion(), "pipeline", cfg.Name, "config", cfg.File, "pid", os.Getpid())
 	if idle := cfg.Replication.Settings.NoEffect; halves&config.Replicate != 0 && len(idle) > 0 {
 		log.Info("parts of the task settings have no effect here", "file", cfg.Replication.TaskSettings, "parts", idle)
 	}
-	err = stopped(a.ctx, serve(a.ctx, cfg, log, registry, once, nil), cfg)
+	h := newHost(a.ctx, cfg, a.stderr, registry, log, level)
+	defer h.reloader.close()
+	err = stopped(a.ctx, serve(a.ctx, cfg, log, registry, once, nil, h), cfg)
 	if err == nil {
 		log.Info("binlogstreamer ends; everything acknowledged is saved")
 	}
@@ -104,26 +108,38 @@ func stopped(ctx context.Context, err error, cfg *config.Pipeline) error {
 
 // serve runs the halves of cfg with everything around them. The services below the halves, the console and the
 // embedded stream, end after them; if one of them fails, so do the halves. listening, if not nil, is told the
-// console's address.
-func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry *prometheus.Registry, once bool, listening func(addr string)) error {
+// console's address and what it reports; h is nil where there is no service manager to talk to, and no file to read anew.
+func serve(ctx context.Context, cfg *config.Pipeline, log *slog.Logger, registry *prometheus.Registry, once bool, listening demo.Listening, h *host) error {
+	m, log := monitored(cfg, log)
 	p, err := assemble(ctx, cfg, log, registry, once)
 	if err != nil {
 		return err
 	}
-	var services []func(context.Context) error
+	m.watch(p)
+	services := []func(context.Context) error{m.history.Run}
 	if p.node != nil {
 		services = append(services, p.node.Run)
 	}
 	if cfg.HTTP.Listen != "" {
-		c := console.New(console.Config{Listen: cfg.HTTP.Listen, Gatherer: registry, Ready: p.ready(), Reload: p.reload(), Log: log})
+		with, err := m.console(console.Config{Listen: cfg.HTTP.Listen, Gatherer: registry, Ready: p.ready(), Stuck: p.stuck, Reload: p.reload(), Log: log})
+		if err != nil {
+			return err
+		}
+		c := console.New(with)
 		if err := c.Bind(ctx); err != nil {
 			return err
 		}
-		log.Info("serving metrics and health", "address", c.Addr())
+		log.Info("serving status page, metrics and health", "address", "http://"+c.Addr()+"/")
+		if beyondThisMachine(cfg.HTTP.Listen) && with.Token() == "" {
+			log.Info("pause, resume and reload-table are for clients on this machine, since http.token is not set", "listen", cfg.HTTP.Listen)
+		}
 		if listening != nil {
-			listening(c.Addr())
+			listening(c.Addr(), m.report)
 		}
 		services = append(services, c.Run)
+	}
+	if h != nil {
+		services = append(services, h.services(p)...)
 	}
 	return beside(ctx, services, func(ctx context.Context) error { return p.run(ctx) })
 }

@@ -33,7 +33,7 @@ func (c *demoCmd) Run(a *app) error {
 }
 
 // demoDaemon runs the same wiring as the run command, or, to drain the stream, as deliver --once.
-func demoDaemon(ctx context.Context, file string, registry *prometheus.Registry, log *slog.Logger, drain bool, listening func(addr string)) error {
+func demoDaemon(ctx context.Context, file string, registry *prometheus.Registry, log *slog.Logger, drain bool, listening demo.Listening) error {
 	halves := config.Both
 	if drain {
 		halves = config.Deliver
@@ -42,5 +42,5 @@ func demoDaemon(ctx context.Context, file string, registry *prometheus.Registry,
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, log, registry, drain, listening)
+	return serve(ctx, cfg, log, registry, drain, listening, nil)
 }

@@ -10,9 +10,11 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 )
 
-// newLogger is the daemon's log, which is counted in r. JSON is for machines: a terminal gets text.
-func newLogger(w io.Writer, c config.Log, r prometheus.Registerer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level.Level()}
+// newLogger is the daemon's log, which is counted in r. JSON is for machines: a terminal gets text. Its level can be changed
+// while it runs.
+func newLogger(w io.Writer, c config.Log, level *slog.LevelVar, r prometheus.Registerer) *slog.Logger {
+	level.Set(c.Level.Level())
+	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "text" || isTerminal(w) {
 		return countLog(slog.NewTextHandler(w, options), r)
 	}

@@ -25,6 +25,9 @@ type cli struct {
 	Replicate   replicateCmd   `cmd:"" help:"Run the first half: MySQL to Kinesis."`
 	Deliver     deliverCmd     `cmd:"" help:"Run the second half: Kinesis to S3."`
 	Check       checkCmd       `cmd:"" help:"Check settings, source, privileges, binlog, stream and destination, and say what cures what is wrong."`
+	Status      statusCmd      `cmd:"" help:"Print what a running daemon's status page shows."`
+	Pause       pauseCmd       `cmd:"" help:"Have a running daemon take nothing in, until it is resumed."`
+	Resume      resumeCmd      `cmd:"" help:"End a pause."`
 	ReloadTable reloadCmd      `cmd:"" help:"Have a running replicate send all rows of a table again."`
 	Demo        demoCmd        `cmd:"" help:"Show the whole pipeline on this machine, without an AWS account."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

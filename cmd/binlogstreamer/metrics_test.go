@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,6 +20,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
@@ -57,6 +59,7 @@ func startLive(t *testing.T) *livePipeline {
 		t.Fatal(err)
 	}
 	live := &livePipeline{registry: newRegistry(cfg)}
+	newReloadMetrics(live.registry)
 	live.run(t, cfg, io.Discard)
 	live.await(t, "rows of the full load", func(m map[string]float64) bool { return m["binlogstreamer_full_load_rows_total"] == 2000 })
 	live.write(t, server)
@@ -73,9 +76,9 @@ func (l *livePipeline) run(t *testing.T, cfg *config.Pipeline, logs io.Writer) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	ended, listening := make(chan error, 1), make(chan string, 1)
-	log := newLogger(logs, cfg.Log, l.registry)
+	log := newLogger(logs, cfg.Log, new(slog.LevelVar), l.registry)
 	go func() {
-		ended <- serve(ctx, cfg, log, l.registry, false, func(addr string) { listening <- addr })
+		ended <- serve(ctx, cfg, log, l.registry, false, func(addr string, _ func() *status.Report) { listening <- addr }, nil)
 	}()
 	t.Cleanup(func() {
 		stop()

@@ -38,6 +38,7 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 		in.PollInterval, in.CallInterval = 200*time.Millisecond, time.Millisecond
 	}
 	d := &cfg.Delivery
+	size, interval := hintsOf(cfg)
 	var leases func(stream string) lease.Table
 	if p.table != nil {
 		leases = func(stream string) lease.Table { return lease.NewDynamoDB(p.table, stream) }
@@ -52,8 +53,8 @@ func (p *parts) makeDeliver(ctx context.Context, once bool) (*pipeline.Deliver, 
 		Leases:      leases,
 		Failover:    cfg.Checkpoint.FailoverTime,
 		Start:       pipeline.DeliverStart{Latest: d.StartFrom.Kind == config.Latest, Time: d.StartFrom.Time},
-		Size:        int64(d.BufferingHints.SizeInMBs) << 20,
-		Interval:    time.Duration(d.BufferingHints.IntervalInSeconds) * time.Second,
+		Size:        size,
+		Interval:    interval,
 		// A quarter of the ceiling: records are there once as they came and once more, compressed, while an object is made.
 		MaxBytes:        int64(cfg.MemoryLimit / 4),
 		Once:            once,

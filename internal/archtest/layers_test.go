@@ -31,6 +31,7 @@ var layers = map[string]layer{
 	"internal/source":   vocabulary,
 	"internal/dbserver": vocabulary,
 	"internal/dynamo":   vocabulary,
+	"internal/status":   vocabulary,
 
 	"internal/check":    assembly,
 	"internal/config":   assembly,

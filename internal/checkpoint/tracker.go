@@ -234,6 +234,13 @@ func (t *Tracker[B, P]) OldestUnacked() (at time.Time, ok bool) {
 	return time.Unix(0, t.times[(t.acked+1)&t.mask]), true
 }
 
+// Through is up to which number all is acknowledged, and whether more was handed out.
+func (t *Tracker[B, P]) Through() (acked uint64, pending bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.acked, t.acked != t.given
+}
+
 // signal leaves one token for whoever waits.
 func signal(c chan struct{}) {
 	select {

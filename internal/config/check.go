@@ -21,7 +21,7 @@ type checker struct {
 
 func (c *checker) all() {
 	c.console()
-	if c.Halves == Console {
+	if c.Halves == Console || c.Halves == Control {
 		return
 	}
 	c.service()
@@ -96,8 +96,21 @@ func (c *checker) service() {
 	}
 }
 
+// MinToken is how long a token must be. 22 characters of openssl rand -base64 are 128 bits; nobody guesses 16 either.
+const MinToken = 16
+
 func (c *checker) console() {
-	if c.HTTP.Listen == "" {
+	h := &c.HTTP
+	if h.Token.IsSet() && len(h.Token.Reveal()) < MinToken && c.needed("http.token") {
+		c.faults.add(Fault{Path: "http.token", Problem: fmt.Sprintf("is shorter than %d characters", MinToken), Cure: "take one that cannot be guessed: openssl rand -base64 24"})
+	}
+	if h.TokenFile != "" {
+		if h.Token.IsSet() {
+			c.fault("http.token_file", "stands beside token", "keep one of the two")
+		}
+		h.TokenFile = c.path(h.TokenFile)
+	}
+	if h.Listen == "" {
 		return
 	}
 	if _, port, err := net.SplitHostPort(c.HTTP.Listen); err != nil || !validPort(port) {

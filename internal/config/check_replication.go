@@ -40,7 +40,7 @@ func (c *checker) mappings() {
 	}
 	rules, err := mapping.Parse(text)
 	if err == nil {
-		c.Replication.Rules = rules
+		c.Replication.Rules, c.Replication.mappings = rules, string(text)
 		return
 	}
 	document, ok := errors.AsType[*mapping.Error](err)

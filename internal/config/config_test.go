@@ -244,6 +244,9 @@ func TestFaults(t *testing.T) {
 		{"embedded beside a table", "{stream: {endpoint: embedded}, checkpoint: {store: \"dynamodb://table\"}}", "stream.embedded_directory", "name a folder"},
 		{"relative store", "checkpoint: {store: \"file://state\"}", "checkpoint.store", "three slashes"},
 		{"listen", "http: {listen: 9187}", "http.listen", "127.0.0.1:9187"},
+		{"short token", "http: {token: hunter2}", "http.token", "shorter than 16"},
+		{"two tokens", "http: {token: hunter2hunter2hunter2, token_file: /x}", "http.token_file", "keep one"},
+		{"host with a port", "http: {allowed_hosts: \"status.example.com:80\"}", "http.allowed_hosts", "without scheme and port"},
 		{"level", "log: {level: verbose}", "log.level", "debug"},
 	}
 	for _, c := range cases {
@@ -601,6 +604,27 @@ func TestPathsOfATextInAVariable(t *testing.T) {
 	const text = `{name: t, source: {host: db, user: u, password: p}, replication: {table_mappings: m.json}, stream: {name: t}, checkpoint: {store: "dynamodb://tickets"}}`
 	if _, err := Load("env:P", env("P", text), Replicate); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestConsoleToken: it is read where control needs it, never printed, and a name may be written in any case.
+func TestConsoleToken(t *testing.T) {
+	const text = `{name: t, http: {token: "${TOKEN}", allowed_hosts: "Status.Example.com., b ,"}}`
+	p, err := Load("env:P", env("P", text, "TOKEN", "hunter2hunter2hunter2"), Control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.HTTP.Token.Reveal() != "hunter2hunter2hunter2" || !slices.Equal(p.HTTP.AllowedHosts, Hosts{"status.example.com", "b"}) || strings.Contains(fmt.Sprintf("%+v", p.HTTP), "hunter2") {
+		t.Errorf("%+v", p.HTTP)
+	}
+	if _, err := Load("env:P", env("P", text), Control); err == nil || !strings.Contains(err.Error(), "TOKEN") {
+		t.Errorf("control without its token: %v", err)
+	}
+	if _, err := Load("env:P", env("P", text), Console); err != nil {
+		t.Errorf("looking needs no token: %v", err)
+	}
+	if p, err = Parse("/etc/b/p.yaml", []byte(`{http: {token_file: token}}`), env(), Control); err != nil || p.HTTP.TokenFile != "/etc/b/token" {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

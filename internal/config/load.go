@@ -35,9 +35,9 @@ func Parse(path string, text []byte, env Lookup, halves Half) (*Pipeline, error)
 	if halves == Present {
 		halves = present(root)
 	}
-	p.Halves = halves
+	p.Halves, p.at = halves, map[string]place{}
 
-	d := &decoder{faults: faults, env: env, needed: halves.needs, at: map[string]place{}, unread: map[string]bool{}}
+	d := &decoder{faults: faults, env: env, needed: halves.needs, at: p.at, unread: map[string]bool{}}
 	d.value("", root, reflect.ValueOf(p).Elem())
 	check := &checker{decoder: d, Pipeline: p, dir: folder(path)}
 	check.all()
@@ -90,7 +90,10 @@ func present(root *yaml.Node) (h Half) {
 // needs says whether a key matters for the halves.
 func (h Half) needs(path string) bool {
 	section, _, _ := strings.Cut(path, ".")
-	if h == Console {
+	switch h {
+	case Console:
+		return section == "http" && path != "http.token"
+	case Control:
 		return section == "http"
 	}
 	switch section {

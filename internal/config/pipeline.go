@@ -11,6 +11,7 @@ import (
 type Pipeline struct {
 	File   string // where it was read from
 	Halves Half   // the halves that it was checked for
+	at     map[string]place
 
 	Name          string        `yaml:"name"` // in object names, metrics, checkpoints, server id
 	Source        Source        `yaml:"source"`
@@ -36,6 +37,8 @@ const (
 	Present Half = 0
 	// Console stands for neither: it matters only where the console listens, as for commands that ask a running daemon.
 	Console Half = 1 << 2
+	// Control is Console for commands that change something, and so need the token.
+	Control Half = 1 << 3
 )
 
 // Source is the MySQL or MariaDB server to read from.
@@ -76,6 +79,7 @@ type Replication struct {
 	CDCStop       StopPosition  `yaml:"cdc_stop_position"`
 
 	Rules    *mapping.Rules // what the table mappings say
+	mappings string         // their text
 	Settings Settings       // what was understood of the task settings document
 }
 
@@ -180,9 +184,12 @@ type Checkpoint struct {
 	FailoverTime time.Duration `yaml:"failover_time"`
 }
 
-// HTTP is the console: metrics, health, profiles.
+// HTTP is the console: status page, metrics, health, profiles.
 type HTTP struct {
-	Listen string `yaml:"listen"`
+	Listen       string `yaml:"listen"`
+	Token        Secret `yaml:"token"` // that pause, resume and reload must show; without one they are for this machine
+	TokenFile    string `yaml:"token_file"`
+	AllowedHosts Hosts  `yaml:"allowed_hosts"`
 }
 
 // Log is how the daemon logs.

@@ -1,7 +1,8 @@
-// Package console serves what an operator and a supervisor ask of a running daemon: metrics, health, readiness,
-// profiles, and the reload of a table. It promises to answer within seconds whatever the daemon is doing, since it only
-// reads what others publish or leaves a wish with them, and that profiles and control calls are for clients on the same
-// machine only.
+// Package console serves what an operator and a supervisor ask of a running daemon: the status page and its API, metrics,
+// health, readiness, profiles, pauses, and the reload of a table. It promises to answer within seconds whatever the daemon is
+// doing, since it only reads what others publish or leaves a wish with them; that profiles are for clients on the same
+// machine, and control calls for these or for whoever shows the token; that no web page of another site can use a
+// browser to get at either; and that its own page needs nothing from outside and shows hostile names as text.
 package console
 
 import (
@@ -15,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // Check is one thing that must hold for the daemon to be ready.
@@ -28,18 +31,25 @@ type Config struct {
 	Listen   string // host:port; port 0: any free one
 	Gatherer prometheus.Gatherer
 	Ready    []Check                                       // all must hold; asked at every request
+	Report   func() *status.Report                         // for the status page and its API; nil: there is none
+	History  func() []status.Point                         // goes with Report
+	Halves   []Half                                        // that can be paused
+	Stuck    func() []string                               // what should move and does not: the daemon is not alive then; may be nil
 	Reload   func(ctx context.Context, table string) error // begins a table's reload; nil: there is nothing to reload
+	Token    func() string                                 // that control calls must show; nil or "": they are for this machine
+	Hosts    []string                                      // names, in lower case, that the status is asked by, beside addresses and localhost
 	Log      *slog.Logger
 }
 
 // Console is the daemon's HTTP server.
 type Console struct {
 	cfg      Config
+	guard    *guard
 	listener net.Listener
 }
 
 // New makes a Console. It does no I/O.
-func New(cfg Config) *Console { return &Console{cfg: cfg} }
+func New(cfg Config) *Console { return &Console{cfg: cfg, guard: newGuard(cfg.Token, cfg.Hosts)} }
 
 // Bind takes the address, so that one that is in use is known before any work begins. The caller calls Run or Close
 // afterwards.

@@ -2,12 +2,13 @@ package console
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 func (c *Console) handler() http.Handler {
@@ -16,11 +17,22 @@ func (c *Console) handler() http.Handler {
 		ErrorHandling:       promhttp.ContinueOnError, // one broken collector must not hide the others
 		MaxRequestsInFlight: 4,
 	}))
-	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /healthz", c.alive)
 	mux.HandleFunc("GET /readyz", c.ready)
 
+	g := c.guard
+	if c.cfg.Report != nil {
+		mux.Handle("GET /{$}", g.read(http.HandlerFunc(c.page)))
+		mux.Handle("GET /static/{file}", g.read(http.HandlerFunc(static)))
+		mux.Handle("GET /api/status", g.read(http.HandlerFunc(c.status)))
+		mux.Handle("GET /api/history", g.read(http.HandlerFunc(c.history)))
+	}
 	if c.cfg.Reload != nil {
-		mux.Handle("POST /api/reload-table", controlled(reloadTable(c.cfg.Reload)))
+		mux.Handle("POST /api/reload-table", g.control(reloadTable(c.cfg.Reload)))
+	}
+	if len(c.cfg.Halves) > 0 {
+		mux.Handle("POST /api/pause", g.control(turn(c.cfg.Halves, true)))
+		mux.Handle("POST /api/resume", g.control(turn(c.cfg.Halves, false)))
 	}
 
 	profiles := http.NewServeMux()
@@ -33,45 +45,43 @@ func (c *Console) handler() http.Handler {
 	return mux
 }
 
-// alive answers as long as the process does.
-func alive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+func (c *Console) status(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, c.cfg.Report())
+}
+
+func (c *Console) history(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, historyAnswer{StepSeconds: status.Step.Seconds(), Points: c.cfg.History()})
+}
+
+// historyAnswer is the body of GET /api/history.
+type historyAnswer struct {
+	StepSeconds float64        `json:"step_seconds"`
+	Points      []status.Point `json:"points"` // oldest first
+}
+
+// alive is 200 as long as the process answers and nothing in it is stuck. An outage of something outside, and waiting, are
+// no reason to end a process.
+func (c *Console) alive(w http.ResponseWriter, _ *http.Request) {
+	if c.cfg.Stuck != nil {
+		if what := c.cfg.Stuck(); len(what) > 0 {
+			http.Error(w, strings.Join(what, "\n"), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	fmt.Fprintln(w, "ok")
+}
 
 // ready is 200 when every check holds, and says each check's state.
 func (c *Console) ready(w http.ResponseWriter, _ *http.Request) {
-	status := http.StatusOK
+	code := http.StatusOK
 	var body strings.Builder
 	for _, check := range c.cfg.Ready {
 		state := "ok"
 		if !check.Ready() {
-			state, status = "not ready", http.StatusServiceUnavailable
+			state, code = "not ready", http.StatusServiceUnavailable
 		}
 		fmt.Fprintf(&body, "%s: %s\n", check.Name, state)
 	}
-	w.WriteHeader(status)
+	w.WriteHeader(code)
 	fmt.Fprint(w, body.String())
-}
-
-// fromThisMachine refuses clients from elsewhere: a profile shows the command line and costs a processor, and a control
-// call changes what is replicated. A request
-// that names a foreign host comes from a web page that had its name resolved to this machine.
-func fromThisMachine(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(r.RemoteAddr) || !isLoopback(r.Host) {
-			http.Error(w, "this is for clients on this machine, by its address", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
 }

@@ -17,11 +17,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/dbserver"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // Daemon runs the pipeline that a configuration file describes until ctx is done. once asks for what is left in the
 // stream to be delivered, and for nothing else.
-type Daemon func(ctx context.Context, file string, registry *prometheus.Registry, log *slog.Logger, once bool, listening func(addr string)) error
+type Daemon func(ctx context.Context, file string, registry *prometheus.Registry, log *slog.Logger, once bool, listening Listening) error
+
+// Listening is told where a daemon's console is, and how it reports.
+type Listening func(addr string, report func() *status.Report)
 
 // Config holds what a demo needs.
 type Config struct {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // pipelineYAML is what a user would write, so that it can be looked at and used again.
@@ -72,12 +74,15 @@ func (d *demo) show(ctx context.Context) error {
 }
 
 func (d *demo) perform(ctx, above context.Context) error {
-	registry := prometheus.NewRegistry()
+	pipeline := &reporter{}
 	pipelineCtx, stopPipeline := context.WithCancel(above)
 	defer stopPipeline()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- d.Daemon(pipelineCtx, d.configFile(), registry, d.log, false, func(addr string) { d.view.listening(addr) })
+		ended <- d.Daemon(pipelineCtx, d.configFile(), prometheus.NewRegistry(), d.log, false, func(addr string, report func() *status.Report) {
+			d.view.listening(addr)
+			pipeline.set(report)
+		})
 	}()
 
 	selling, stopSelling := context.WithCancel(ctx)
@@ -87,13 +92,13 @@ func (d *demo) perform(ctx, above context.Context) error {
 		defer stopSelling()
 	}
 	sold := make(chan error, 1)
-	go func() { sold <- d.shop.sell(selling, func() bool { return pipelineHasStarted(registry) }) }()
+	go func() { sold <- d.shop.sell(selling, pipeline.hasStarted) }()
 
-	err := d.watch(selling, registry, ended)
+	err := d.watch(selling, pipeline, ended)
 	stopSelling()
 	sellErr := <-sold
 	if err == nil && sellErr == nil {
-		err = d.catchUp(above, registry, ended)
+		err = d.catchUp(above, pipeline, ended)
 	}
 	stopPipeline()
 	if errors.Is(err, errPipelineEnded) {
@@ -108,7 +113,7 @@ var errPipelineEnded = errors.New("the pipeline has ended")
 const redrawEvery = 200 * time.Millisecond
 
 // watch draws until selling ends.
-func (d *demo) watch(selling context.Context, registry prometheus.Gatherer, ended chan error) error {
+func (d *demo) watch(selling context.Context, pipeline *reporter, ended chan error) error {
 	tick := time.NewTicker(redrawEvery)
 	defer tick.Stop()
 	for {
@@ -121,7 +126,7 @@ func (d *demo) watch(selling context.Context, registry prometheus.Gatherer, ende
 		case <-d.server.Done():
 			return errors.New("the database server has ended by itself")
 		case <-tick.C:
-			d.view.draw(readFigures(registry), d.shop.figures())
+			d.view.draw(pipeline.figures(), d.shop.figures())
 		}
 	}
 }
@@ -133,7 +138,7 @@ const catchUpPatience = 10 * time.Minute
 const quietLooks = int(3 * time.Second / redrawEvery)
 
 // catchUp draws until replicate has handed over every row and every change, and the stream has acknowledged them.
-func (d *demo) catchUp(ctx context.Context, registry prometheus.Gatherer, ended chan error) error {
+func (d *demo) catchUp(ctx context.Context, pipeline *reporter, ended chan error) error {
 	d.view.phase("the shop is closed; waiting for the pipeline to catch up")
 	ctx, cancel := context.WithTimeout(ctx, catchUpPatience)
 	defer cancel()
@@ -141,7 +146,7 @@ func (d *demo) catchUp(ctx context.Context, registry prometheus.Gatherer, ended 
 	defer tick.Stop()
 	quiet := 0 // looks in a row at a pipeline that has nothing to do
 	for {
-		f, s := readFigures(registry), d.shop.figures()
+		f, s := pipeline.figures(), d.shop.figures()
 		d.view.draw(f, s)
 		loaded := f.tables > 0 && f.tablesLoaded == f.tables
 		if f.sourceLag == 0 && f.targetLag == 0 {

@@ -102,7 +102,7 @@ func (v *view) screen(f figures, s sales) []string {
 		fmt.Sprintf("  lag        source %s   stream %s   objects %s", v.lag(f.sourceLag, 1, 5), v.lag(f.targetLag, 1, 5), v.lag(f.freshness, 10, 60)),
 		fmt.Sprintf("  objects    %s, %s", thousands(f.objects), byteSize(f.objectBytes)),
 		"",
-		v.paint(dim, "  metrics    http://"+v.address+"/metrics"),
+		v.paint(dim, "  status     http://"+v.address+"/"),
 		"  " + v.paint(yellow, state),
 	}
 }

@@ -33,7 +33,7 @@ func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ er
 		return 0, &Error{Step: stepPut, Stream: l.w.cfg.stream(), Code: code, Hint: hint, Err: err}
 	case throttled:
 		l.w.metrics.throttled.WithLabelValues(l.shard.id).Add(float64(len(l.batch)))
-		l.pace.throttled(time.Now())
+		l.wasThrottled(time.Now())
 	case missing:
 		l.w.lookAgain() // whoever lists the shards finds out whether the stream is gone
 	}
@@ -70,7 +70,7 @@ func (l *lane) answered(answers []types.PutRecordsResultEntry) (pause time.Durat
 	}
 	progress := l.settle()
 	if slow {
-		l.pace.throttled(time.Now())
+		l.wasThrottled(time.Now())
 	}
 	if fault != nil {
 		return 0, fault

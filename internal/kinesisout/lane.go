@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,6 +17,8 @@ type lane struct {
 	w     *Writer
 	shard shard
 	wake  chan struct{} // one token: something was pushed while the lane was idle
+
+	throttledAt atomic.Int64 // when the shard refused something last, Unix nanoseconds
 
 	mu    sync.Mutex // covers queue and idle
 	queue queue

@@ -154,6 +154,7 @@ func (w *Writer) inherit(former []*lane) {
 			continue
 		}
 		w.lanes[i].pace, w.lanes[i].told = old.pace, old.told
+		w.lanes[i].throttledAt.Store(old.throttledAt.Load())
 	}
 }
 

@@ -193,7 +193,14 @@ func TestOutageIsWaitedOut(t *testing.T) {
 		for i := range 100 {
 			b.put(fmt.Sprint("key", i%20))
 		}
+		time.Sleep(time.Minute)
+		if s := b.w.Status(); s.QueueBytes == 0 || s.QueueLimit == 0 || s.Records != 0 {
+			t.Errorf("in an outage the status is %+v", s)
+		}
 		b.finish()
+		if s := b.w.Status(); s.Records != 100 || s.QueueBytes != 0 {
+			t.Errorf("after it, the status is %+v", s)
+		}
 		if warned, recovered := b.log.count("level=WARN"), b.log.count("works again"); warned != 1 || recovered != 1 {
 			t.Errorf("an outage of all shards was announced %d times, its end %d times", warned, recovered)
 		}
@@ -234,6 +241,11 @@ func TestThrottling(t *testing.T) {
 			t.Errorf("metrics say %v", got)
 		}
 		refused := got["binlogstreamer_stream_throttled_total"]
+		s := b.w.Status()
+		if s.Throttled != uint64(refused) || len(s.Shards) != 2 || s.Shards[0].Throttled+s.Shards[1].Throttled != s.Throttled ||
+			s.Shards[0].LastThrottled.IsZero() || time.Since(s.Shards[1].LastThrottled) > time.Hour {
+			t.Errorf("the status is %+v", s)
+		}
 		if refused != float64(n-3000) || got["binlogstreamer_stream_resent_records_total"] != refused {
 			t.Errorf("%v throttled and %v sent again, want %d", refused, got["binlogstreamer_stream_resent_records_total"], n-3000)
 		}

@@ -28,6 +28,9 @@ func (e *emitter) Schema(ctx context.Context, c binlog.SchemaChange) error {
 	}
 	e.log.Info("table definition changed", "schema", c.Schema, "table", c.Name, "kind", c.Kind, "statement", c.Statement,
 		"file", c.Place.File, "offset", c.Place.EventStart)
+	if c.Kind != binlog.Definition && c.Name != "" {
+		e.metrics.ddls.WithLabelValues(c.Schema, c.Name).Inc()
+	}
 	id := tableID{c.Schema, c.Name}
 	switch c.Kind {
 	case binlog.Created:

@@ -17,6 +17,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/lease"
 	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // DeliverConfig holds what Deliver needs.
@@ -63,6 +64,9 @@ type Deliver struct {
 	budget    *budget
 	metrics   *deliverMetrics
 	reading   *kinesisin.Metrics
+	written   *s3sink.Metrics
+	pause     *pause
+	life      life
 	leases    *lease.Metrics // nil without leases
 	compress  chan struct{}  // bounds how many objects are compressed at a time
 
@@ -73,10 +77,17 @@ type Deliver struct {
 	drainTime time.Time     // when draining was closed; read after it was
 	draining  chan struct{} // closed when Deliver is to end once it has stored what is there
 	started   atomic.Bool
+	standby   atomic.Bool // another process delivers
+	hints     atomic.Pointer[hints]
+	looks     atomic.Uint64 // how often the supervisor has gone round
+	motion    motion
 
-	mu      sync.Mutex // covers workers and about
+	mu      sync.Mutex // covers what follows
 	workers map[string]*shardWorker
 	about   kinesisin.Description
+	listed  []kinesisin.Shard // of the stream
+	sharing shares            // nil: it does not run
+	latest  []status.Object   // stored by this process, newest last
 }
 
 // NewDeliver makes a Deliver. It does no I/O.
@@ -106,6 +117,7 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 		cfg:               cfg,
 		budget:            newBudget(cfg.MaxBytes),
 		draining:          make(chan struct{}),
+		pause:             newPause("deliver", cfg.Store, cfg.Log),
 		compress:          make(chan struct{}, maxCompressors),
 		workers:           map[string]*shardWorker{},
 		streamHealth:      outage.New(cfg.Log, "reading stream "+cfg.Stream.Stream),
@@ -114,16 +126,21 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 		bodiesHealth:      outage.New(cfg.Log, "reading oversized records"),
 		active:            newActive("deliver"),
 	}
+	d.Hint(cfg.Size, cfg.Interval)
 	in := cfg.Stream
-	in.Health, in.Gate, in.Logger, in.AcceptLoss = d.streamHealth, d.budget, cfg.Log, cfg.AcceptLoss
+	in.Health, in.Gate, in.Logger, in.AcceptLoss = d.streamHealth, intake{d}, cfg.Log, cfg.AcceptLoss
 	d.reading = kinesisin.NewMetrics(cfg.Registerer)
 	in.Metrics = d.reading
 	in.MaxRead = min(max(cfg.MaxBytes/16, minRead), maxRead)
 	d.stream = kinesisin.New(in)
+	d.written = s3sink.NewMetrics(cfg.Registerer)
 	d.committer = s3sink.NewCommitter(s3sink.CommitterConfig{
-		Destination: cfg.Destination, Health: d.destinationHealth, Metrics: s3sink.NewMetrics(cfg.Registerer), Logger: cfg.Log,
+		Destination: cfg.Destination, Health: d.destinationHealth, Metrics: d.written, Logger: cfg.Log,
 	})
 	d.metrics = newDeliverMetrics(cfg.Registerer, d)
+	if cfg.Registerer != nil {
+		cfg.Registerer.MustRegister(d.pause.gauge())
+	}
 	d.register(cfg.Registerer)
 	if cfg.Leases != nil {
 		d.leases = lease.NewMetrics(cfg.Registerer)
@@ -166,15 +183,16 @@ func (d *Deliver) Ready() bool {
 // ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough. With leases, other
 // processes may deliver with the same store at the same time. Else Run stands by while one does, unless it is to end by itself.
 func (d *Deliver) Run(ctx context.Context) error {
-	var err error
-	if d.cfg.Leases != nil {
-		err = d.run(ctx)
-	} else {
+	work := d.run
+	if d.cfg.Leases == nil {
 		t := &tenancy{
-			store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, log: d.cfg.Log, health: d.storeHealth,
+			store: d.cfg.Store, name: deliverLock, standBy: !d.cfg.Once, enough: d.draining, waits: &d.standby, stands: d.life.stands, log: d.cfg.Log,
+			health: d.storeHealth,
 		}
-		err = t.run(ctx, d.run)
+		work = func(ctx context.Context) error { return t.run(ctx, d.run) }
 	}
+	d.pause.tell(d.budget.pressAll)
+	err := d.pause.beside(ctx, work)
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil
 	}
@@ -194,11 +212,18 @@ func (e *UnstoredError) Error() string {
 	return fmt.Sprintf("stopped with %d records (%d bytes) read and not yet stored; they are read again at the next start", e.Records, e.Bytes)
 }
 
-// know notes what the stream says of itself.
-func (d *Deliver) know(about kinesisin.Description) {
+// know notes what the stream says of itself, and its shards.
+func (d *Deliver) know(about kinesisin.Description, listed []kinesisin.Shard) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.about = about
+	d.about, d.listed = about, listed
+}
+
+// share notes how the shards are shared; nil: not at all.
+func (d *Deliver) share(s shares) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sharing = s
 }
 
 // forget ends what is told of the things that the workers depend on: nobody uses them any more. The store is asked on for the lock.
@@ -211,6 +236,8 @@ func (d *Deliver) forget() {
 // run reaches both ends and supervises the workers.
 func (d *Deliver) run(ctx context.Context) error {
 	d.budget.clear()
+	d.life.begin()
+	defer d.life.end()
 	d.active.Set(1)
 	defer d.active.Set(0)
 	defer d.forget()
@@ -246,12 +273,15 @@ func (d *Deliver) run(ctx context.Context) error {
 	if err := d.committer.Probe(ctx, layouts.current().layout.ProbeKey()); err != nil {
 		return err
 	}
-	d.know(about)
+	d.know(about, nil)
 	d.started.Store(true)
 	defer d.started.Store(false)
 	d.cfg.Log.Info("delivering", "stream", about.Name, "destination", d.cfg.Destination.String(), "layout_version", layouts.current().version)
+	sharing := d.shares(about)
+	d.share(sharing)
+	defer d.share(nil)
 	s := &supervisor{
-		Deliver: d, layouts: layouts, docs: docs, start: start, shares: d.shares(about),
+		Deliver: d, layouts: layouts, docs: docs, start: start, shares: sharing,
 		have: map[string]share{}, running: map[string]bool{}, stored: map[string]bool{}, ended: make(chan workerEnd),
 	}
 	return s.run(ctx)

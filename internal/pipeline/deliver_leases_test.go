@@ -59,6 +59,17 @@ func TestDeliverSharesShards(t *testing.T) {
 		if x, y := a.works(), b.works(); len(x) != 4 || len(y) != 4 {
 			t.Errorf("two processes work on %v and %v", x, y)
 		}
+		here, elsewhere := 0, 0
+		for _, s := range a.Report().Shards {
+			if s.Here {
+				here++
+			} else if s.Owner != "" && s.Owner != thisProcess() {
+				elsewhere++
+			}
+		}
+		if here != 4 || elsewhere != 4 {
+			t.Errorf("the status of one of them: %+v", a.Report().Shards)
+		}
 		fill(10, 20)
 		time.Sleep(time.Second)
 		if err := stopA(); err != nil { // what it holds is stored, and the other one has its shards at once

@@ -61,6 +61,9 @@ type shardWorker struct {
 	fixed     bool        // the saved state says with which record the shard begins
 	windowRev checkpoint.Revision
 
+	rounds atomic.Uint64 // how often the worker has gone round, or handed a run on
+	ending atomic.Bool   // it stores what it holds, which the grace bounds
+
 	mu     sync.Mutex // covers status
 	status ShardStatus
 }
@@ -108,6 +111,7 @@ func (w *shardWorker) work(ctx, flushCtx context.Context) (finished bool, err er
 	default:
 		w.abort(err) // the time for storing what is held begins
 	}
+	w.ending.Store(true)
 	finished, err = w.finish(flushCtx, err)
 	w.abandon() // what could not be stored
 	return finished, err
@@ -129,7 +133,10 @@ func (w *shardWorker) hand(ctx context.Context, b *kinesisin.Batch) error {
 func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan error) (ended bool, err error) {
 	save := time.NewTicker(w.cfg.SaveEvery)
 	defer save.Stop()
+	turn := time.NewTicker(turnEvery)
+	defer turn.Stop()
 	for {
+		w.rounds.Add(1)
 		if err := w.take(ctx, flushCtx); err != nil {
 			return ended, err
 		}
@@ -150,6 +157,7 @@ func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan erro
 			}
 		case <-save.C:
 			err = w.saveIdle(flushCtx)
+		case <-turn.C: // says that it still goes round
 		case readErr := <-reading:
 			reading, ended = nil, true
 			if kinesisin.IsGone(readErr) {
@@ -176,7 +184,7 @@ func (w *shardWorker) incoming() <-chan *kinesisin.Batch {
 
 // full reports whether the open run must wait for the one that is being stored.
 func (w *shardWorker) full() bool {
-	return w.held != nil || w.storing != nil && w.run.Bytes() >= w.cfg.Size
+	return w.held != nil || w.storing != nil && w.run.Bytes() >= w.size()
 }
 
 // empty reports whether nothing is held.
@@ -189,7 +197,7 @@ func (w *shardWorker) take(ctx, flushCtx context.Context) error {
 			return err
 		}
 	}
-	if w.run.Bytes() >= w.cfg.Size || w.finishing != nil {
+	if w.run.Bytes() >= w.size() || w.finishing != nil {
 		w.closeRun(flushCtx)
 	}
 	for w.batch != nil && !w.full() {
@@ -202,12 +210,12 @@ func (w *shardWorker) take(ctx, flushCtx context.Context) error {
 		if err := w.takeRecord(ctx, flushCtx, rec); err != nil {
 			return err
 		}
-		if w.run.Bytes() >= w.cfg.Size || w.finishing != nil {
+		if w.run.Bytes() >= w.size() || w.finishing != nil {
 			w.due = true
 			w.closeRun(flushCtx)
 		}
 	}
-	w.due = w.due || w.drained
+	w.due = w.due || w.drained || w.pause.isPaused()
 	if w.due && (w.batch == nil || w.full()) {
 		w.closeRun(flushCtx)
 	}
@@ -295,8 +303,8 @@ func (w *shardWorker) place(ctx, flushCtx context.Context) error {
 			return nil
 		}
 		if w.run.Empty() {
-			w.timer.Reset(w.cfg.Interval)
-			w.due = w.cfg.Interval == 0
+			w.timer.Reset(w.interval())
+			w.due = w.interval() == 0
 		}
 		w.run.Append(next)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // DeliverStatus is what Deliver is doing at one moment.
@@ -112,8 +113,28 @@ func (w *shardWorker) heard(b *kinesisin.Batch) {
 	w.status.Behind, w.status.Answered, w.status.Seen = b.Behind, b.Asked, b.Seen
 }
 
+// resumed notes what a former worker has read and stored. As long as the stream is not asked for more, as during a pause,
+// what came after that counts as waiting.
+func (w *shardWorker) resumed(seen time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Shard, w.status.Answered, w.status.Seen = w.shard.ID, time.Now(), seen
+}
+
+// keptObjects is how many of the latest objects are remembered.
+const keptObjects = 20
+
+// remember notes an object among the latest.
+func (d *Deliver) remember(o status.Object) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.latest = append(d.latest, o)
+	d.latest = d.latest[max(0, len(d.latest)-keptObjects):]
+}
+
 // wrote notes an object.
 func (w *shardWorker) wrote(o *s3sink.Object) {
+	w.remember(status.Object{Key: o.Key, Shard: w.shard.ID, Records: o.Meta.Records, Bytes: int64(len(o.Body)), Stored: time.Now().UTC().Truncate(time.Millisecond)})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status.Objects++

@@ -47,6 +47,7 @@ func (w *shardWorker) prepare(ctx context.Context) (kinesisin.Request, error) {
 	}
 	w.run = w.newRun()
 	w.stored, w.seen, w.windowed = doc.Stored, doc.Seen, time.Now()
+	w.resumed(doc.Seen)
 	request := kinesisin.Request{Shard: w.shard.ID, From: doc.Origin, Seen: doc.Seen}
 	w.fixed = concrete(doc.Origin) && w.state.rev != ""
 	if !w.needsFilter() {
@@ -139,7 +140,7 @@ func (w *shardWorker) closeRun(ctx context.Context) bool {
 	w.booked = 0
 	w.book()
 	if !w.run.Empty() {
-		w.timer.Reset(w.cfg.Interval)
+		w.timer.Reset(w.interval())
 	}
 	storing := w.storing
 	go func() { w.uploaded <- w.store(ctx, storing) }()

@@ -84,6 +84,7 @@ func (s *supervisor) supervise(ctx, flushCtx context.Context) error {
 	tick := time.NewTicker(s.cfg.ListEvery)
 	defer tick.Stop()
 	for list := true; ; {
+		s.looks.Add(1)
 		err := s.look(ctx, flushCtx, list)
 		if ctx.Err() != nil {
 			return nil
@@ -152,10 +153,10 @@ func (s *supervisor) look(ctx, flushCtx context.Context, list bool) error {
 		if err != nil {
 			return err
 		}
-		s.know(about)
 		if s.shards, err = s.stream.Shards(ctx); err != nil {
 			return err
 		}
+		s.know(about, s.shards)
 		s.shares.listed(s.shards)
 	}
 	for ended := true; ended; { // behind one that has ended, its children may begin

@@ -314,6 +314,9 @@ func TestDeliverOutage(t *testing.T) {
 			if m := d.Status().Memory; m > limit*3/2 {
 				t.Fatalf("%d bytes are held, the limit is %d", m, limit)
 			}
+			if stuck := d.Stuck(); len(stuck) > 0 {
+				t.Fatalf("an outage is taken for a fault of ours: %q", stuck)
+			}
 		}
 		if d.Ready() {
 			t.Error("ready without a destination")

@@ -51,6 +51,7 @@ type tableProgress struct {
 	anew    bool             // the load begins from the start, and readers have not been told
 	emitted bool             // rows of it may be in the stream since readers were told
 	left    bool             // no rule selects it now: it is kept for the day when one does
+	pace    loadPace         // of the load that this process does
 }
 
 func newProgress(saved []tableDoc) *progress {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"slices"
+	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/snapshot"
 )
@@ -88,7 +89,11 @@ func (t *tableProgress) split(number int, at snapshot.Bound, form []string) int 
 func (t *tableProgress) restart() int {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
+	rows := t.pace.rows
 	t.giveUp()
+	if rows > 0 { // else it is asked when the load begins
+		t.pace = loadPace{began: time.Now(), rows: rows}
+	}
 	t.doc.Rows, t.anew = 0, true
 	r := &rangeProgress{number: t.number()}
 	t.ranges = []*rangeProgress{r}
@@ -100,7 +105,7 @@ func (t *tableProgress) giveUp() {
 	for _, r := range t.ranges {
 		r.void = true
 	}
-	t.ranges, t.doc.AfterKey = nil, nil
+	t.ranges, t.doc.AfterKey, t.pace = nil, nil, loadPace{}
 }
 
 // chunk begins the acknowledgements of one chunk's records.

@@ -197,6 +197,9 @@ func (e *UnknownTableError) Error() string {
 func (r *Replicate) Reload(ctx context.Context, name string) error {
 	e := r.running.Load()
 	if e == nil {
+		if r.pause.isPaused() {
+			return ErrPaused
+		}
 		return ErrNotRunning
 	}
 	if !e.reloads {

@@ -75,6 +75,11 @@ type Replicate struct {
 	tune    func(*snapshot.Config)          // for tests
 	ready   atomic.Bool
 	running atomic.Pointer[emitter] // of the session that runs
+	pause   *pause
+	life    life
+	session atomic.Pointer[session] // that runs
+	standby atomic.Bool             // another process replicates
+	motion  motion
 
 	sourceHealth, streamHealth, storeHealth, bodiesHealth *outage.Watch
 }
@@ -97,13 +102,16 @@ func NewReplicate(cfg ReplicateConfig) *Replicate {
 		cfg.LoadBytes = 32 << 20
 	}
 	r := &Replicate{
-		cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer), active: newActive("replicate"),
+		cfg: cfg, metrics: newReplicateMetrics(cfg.Registerer), pause: newPause("replicate", cfg.Store, cfg.Log), active: newActive("replicate"),
 		sourceHealth: outage.New(cfg.Log, "source "+cfg.Source.Host),
 		streamHealth: outage.New(cfg.Log, "writing to stream "+cmp.Or(cfg.Stream.StreamName, cfg.Stream.StreamARN)),
 		storeHealth:  outage.New(cfg.Log, "checkpoint store"),
 		bodiesHealth: outage.New(cfg.Log, "storing oversized records"),
 	}
 	r.register(cfg.Registerer)
+	if cfg.Registerer != nil {
+		cfg.Registerer.MustRegister(r.pause.gauge())
+	}
 	return r
 }
 
@@ -117,9 +125,9 @@ func (r *Replicate) Ready() bool { return r.ready.Load() }
 func (r *Replicate) Run(ctx context.Context) error {
 	t := &tenancy{
 		store: r.cfg.Store, name: replicateDocument, log: r.cfg.Log, health: r.storeHealth,
-		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad,
+		standBy: !r.cfg.Once && r.cfg.Migration != FullLoad, waits: &r.standby, stands: r.life.stands,
 	}
-	err := t.run(ctx, r.run)
+	err := r.pause.beside(ctx, func(ctx context.Context) error { return t.run(ctx, r.sessions) })
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
@@ -139,6 +147,9 @@ func (r *Replicate) run(ctx context.Context) error {
 	r.metrics.observe(s)
 	defer r.metrics.forget()
 	defer r.ready.Store(false)
+	r.life.reached(s)
+	r.session.Store(s)
+	defer r.session.Store(nil)
 	r.running.Store(s.emitter)
 	defer s.emitter.refuseRequests()
 	defer r.running.Store(nil)
@@ -517,7 +528,7 @@ func (r *Replicate) loader(s *session) *snapshot.Loader {
 	cfg := snapshot.Config{
 		Server:  s.server,
 		Connect: func(ctx context.Context) (*client.Conn, error) { return source.Connect(ctx, r.cfg.Source) },
-		Load:    source.LoadTable, Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
+		Load:    s.progress.estimating(source.LoadTable), Stream: s.emitter, Rendered: r.cfg.Rendered, Parallel: r.cfg.Parallel,
 		ChunkBytes: r.cfg.ChunkBytes, Budget: r.budget.Load(), Log: r.cfg.Log, Health: r.sourceHealth,
 	}
 	if r.tune != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // replicateMetrics answers how far behind replication is and what it has done. Gauges are computed when they are
@@ -20,8 +21,10 @@ type replicateMetrics struct {
 	loads    *prometheus.CounterVec
 	unlogged *prometheus.CounterVec
 	large    *prometheus.CounterVec
+	ddls     *prometheus.CounterVec
 	counters map[*schema.Table]*[record.Delete + 1]prometheus.Counter // the emitter's goroutine only, under its mutex
 	newest   atomic.Int64                                             // commit time of the newest change read, Unix nanoseconds; 0: caught up
+	last     atomic.Int64                                             // the same, as the session before this one left it
 
 	stale atomic.Bool // counters are to be looked up again
 
@@ -31,6 +34,8 @@ type replicateMetrics struct {
 	tables        func() []tableDoc
 	retention     func() float64
 	keeps         func() float64
+	watch         *retention            // which these two are of
+	paused        *pausedLag            // while the half is paused; else nil
 	gone          map[tableID]time.Time // tables that were dropped lately
 }
 
@@ -48,13 +53,16 @@ func newReplicateMetrics(reg prometheus.Registerer) *replicateMetrics {
 		large: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "binlogstreamer_oversized_records_total", Help: "Records that were larger than the stream takes, by what became of them.",
 		}, []string{"schema", "table", "policy"}),
+		ddls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "binlogstreamer_ddl_statements_total", Help: "Statements that changed a table's definition, or emptied, dropped or renamed it.",
+		}, []string{"schema", "table"}),
 		counters: make(map[*schema.Table]*[record.Delete + 1]prometheus.Counter),
 		gone:     make(map[tableID]time.Time),
 	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.changes, m.loads, m.unlogged, m.large, tableStates{m},
+	reg.MustRegister(m.changes, m.loads, m.unlogged, m.large, m.ddls, tableStates{m},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "binlogstreamer_source_lag_seconds", Help: "Age of the newest change read from the source; 0 when idle and caught up.",
 		}, func() float64 { return m.sourceLag().Seconds() }),
@@ -81,7 +89,7 @@ func (m *replicateMetrics) observe(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.oldestUnacked, m.checkpointAge, m.tables = s.tracker.OldestUnacked, s.saver.age, s.progress.shown
-	m.retention, m.keeps = s.retention.seconds, s.retention.period
+	m.watch, m.retention, m.keeps = s.retention, s.retention.seconds, s.retention.period
 }
 
 // forget is called when a session ends: there is nothing to measure until the next one.
@@ -89,7 +97,25 @@ func (m *replicateMetrics) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.oldestUnacked, m.checkpointAge, m.tables, m.retention, m.keeps = nil, nil, nil, nil, nil
-	m.newest.Store(0)
+	m.watch, m.paused = nil, nil
+	m.last.Store(m.newest.Swap(0))
+}
+
+// observePause connects the gauges with what is known during a pause.
+func (m *replicateMetrics) observePause(saved replicateDoc, w *retention, lag *pausedLag) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tables, m.paused = func() []tableDoc { return saved.Tables }, lag
+	m.watch, m.retention, m.keeps = w, w.seconds, w.period
+}
+
+// behindSince is when the newest change was committed that the last session read, or, if it had caught up or there was
+// none, when its checkpoint was saved.
+func (m *replicateMetrics) behindSince(saved time.Time) time.Time {
+	if at := m.last.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return saved
 }
 
 // oversized counts a record that was larger than the stream takes.
@@ -133,6 +159,12 @@ func (m *replicateMetrics) loaded(t *schema.Table, rows uint64) {
 }
 
 func (m *replicateMetrics) sourceLag() time.Duration {
+	m.mu.Lock()
+	paused := m.paused
+	m.mu.Unlock()
+	if paused != nil {
+		return paused.age()
+	}
 	at := m.newest.Load()
 	if at == 0 {
 		return 0
@@ -163,6 +195,17 @@ func (m *replicateMetrics) measured(what *func() float64) float64 {
 		return math.NaN()
 	}
 	return f()
+}
+
+// retentionReport knows nothing until a session says.
+func (m *replicateMetrics) retentionReport() status.Retention {
+	m.mu.Lock()
+	w := m.watch
+	m.mu.Unlock()
+	if w == nil {
+		return status.Retention{}
+	}
+	return w.report()
 }
 
 func (m *replicateMetrics) age() time.Duration {

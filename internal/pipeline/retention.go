@@ -13,6 +13,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/binlog"
 	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // retention watches how long the source will still have the binlog that a restart needs: the file of the saved
@@ -170,6 +171,20 @@ const keepLonger = "SET PERSIST binlog_expire_logs_seconds = 604800 (MariaDB: SE
 // tight says whether less than a quarter of the setting is left, or less than an hour where the setting is some hours.
 func (t timeLeft) tight() bool {
 	return !t.forever && !t.written && t.left < max(t.keep/4, min(time.Hour, t.keep/2))
+}
+
+// report is what Status tells.
+func (w *retention) report() status.Retention {
+	w.mu.Lock()
+	t, at := w.left, w.at
+	w.mu.Unlock()
+	r := status.Retention{Known: t.known, Forever: t.forever, Lost: t.purged, Of: t.keep.Seconds(), Left: t.left.Seconds()}
+	if !t.written && !t.forever && !t.purged {
+		t.left = max(0, t.left-time.Since(at))
+		r.Left = t.left.Seconds()
+	}
+	r.Low = t.known && !t.purged && t.tight()
+	return r
 }
 
 // period is how long the source keeps a file: +Inf for ever, NaN while that is not known.

@@ -76,7 +76,8 @@ type saver struct {
 	mu    sync.Mutex // covers state; a save holds it
 	state *stateFile
 
-	savedAt atomic.Int64 // Unix nanoseconds of the newest save
+	savedAt atomic.Int64  // Unix nanoseconds of the newest save
+	rounds  atomic.Uint64 // how often run has tried
 }
 
 // run saves until ctx is done. A store that is away is tried again; meanwhile the tracker's span holds the stream
@@ -94,6 +95,7 @@ func (s *saver) run(ctx context.Context) error {
 		if err := s.save(ctx); err != nil {
 			return err
 		}
+		s.rounds.Add(1)
 	}
 }
 

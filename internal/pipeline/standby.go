@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,12 +20,20 @@ import (
 // same work, and says when a process that stands by is to begin.
 type tenancy struct {
 	store    checkpoint.Store
-	name     string          // of the lock
-	standBy  bool            // wait while another process has it; else that is a *checkpoint.LockedError
-	enough   <-chan struct{} // closed when there is nothing left to stand by for; may be nil
+	name     string                        // of the lock
+	standBy  bool                          // wait while another process has it; else that is a *checkpoint.LockedError
+	enough   <-chan struct{}               // closed when there is nothing left to stand by for; may be nil
+	stands   func(*checkpoint.LockedError) // told whose lock is stood by for, nil: no one's; may be nil
 	log      *slog.Logger
+	waits    *atomic.Bool  // says so to others while it stands by; may be nil
 	health   *outage.Watch // of the store
 	standing bool
+}
+
+func (t *tenancy) standsFor(holder *checkpoint.LockedError) {
+	if t.stands != nil {
+		t.stands(holder)
+	}
 }
 
 // standbyPause is between two attempts to get a lock that another process has.
@@ -64,6 +73,7 @@ func (t *tenancy) run(ctx context.Context, work func(context.Context) error) err
 // acquire waits for the lock. The first attempt must find a store that works; later ones outlast its outages.
 func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 	locked := false
+	defer t.tell(false)
 	for {
 		lock, err := t.store.Lock(ctx, t.name)
 		holder, isLocked := errors.AsType[*checkpoint.LockedError](err)
@@ -73,6 +83,7 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 		}
 		switch {
 		case err == nil:
+			t.standsFor(nil)
 			if t.standing {
 				t.log.Info("taking over", "lock", t.name)
 			}
@@ -89,6 +100,10 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 			locked = false
 		}
 		t.standing = true
+		if isLocked {
+			t.standsFor(holder)
+		}
+		t.tell(true)
 		select {
 		case <-time.After(standbyPause):
 		case <-t.enough:
@@ -96,6 +111,12 @@ func (t *tenancy) acquire(ctx context.Context) (checkpoint.Lock, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+}
+
+func (t *tenancy) tell(waits bool) {
+	if t.waits != nil {
+		t.waits.Store(waits)
 	}
 }
 

@@ -53,7 +53,7 @@ func (m *replicateMetrics) showsGone(id tableID) bool {
 	if lately {
 		delete(m.gone, id)
 		of := prometheus.Labels{"schema": id.Schema, "table": id.Table}
-		for _, v := range []*prometheus.CounterVec{m.changes, m.loads, m.unlogged, m.large} {
+		for _, v := range []*prometheus.CounterVec{m.changes, m.loads, m.unlogged, m.large, m.ddls} {
 			v.DeletePartialMatch(of)
 		}
 		m.stale.Store(true)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -42,6 +43,17 @@ func TableEngine(ctx context.Context, conn *client.Conn, schemaName, name string
 		return "", err
 	}
 	return rows[0][0], nil
+}
+
+// EstimateRows is how many rows the server's statistics count in a table; 0 where they count none, as of views. It may be
+// far from the truth: https://dev.mysql.com/doc/refman/8.4/en/information-schema-tables-table.html
+func EstimateRows(ctx context.Context, conn *client.Conn, schemaName, name string) (uint64, error) {
+	rows, err := texts(ctx, conn, "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = "+schema.QuoteString(schemaName)+
+		" AND TABLE_NAME = "+schema.QuoteString(name))
+	if err != nil || len(rows) == 0 || rows[0][0] == "" {
+		return 0, err
+	}
+	return strconv.ParseUint(rows[0][0], 10, 64)
 }
 
 // unseen tells, of a table that the catalog does not show, whether it is not there or only hidden: the catalog keeps quiet

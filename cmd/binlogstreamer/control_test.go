@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/console"
+	"github.com/binlogstreamer/binlogstreamer/internal/status"
 )
 
 // TestReloadTable asks a console as the command does, and as others might.
@@ -86,4 +88,65 @@ func expectReload(t *testing.T, file, table string, code int, text string) {
 		t.Errorf("reload-table %s: exit code %d, %q %q; want %d and %q", table, got, stdout.String(), stderr.String(), code, text)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestStatusPauseAndResume asks a console with a token as the commands do.
+func TestStatusPauseAndResume(t *testing.T) {
+	const token = "a-token-of-this-test"
+	paused := false
+	c := console.New(console.Config{
+		Listen: "127.0.0.1:0", Gatherer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Token: func() string { return token },
+		Report: func() *status.Report {
+			r := &status.Report{Version: status.Version, Name: "tickets", Time: time.Now(), Started: time.Now(), Deliver: &status.Deliver{Half: status.Half{State: status.Delivering}}}
+			if paused {
+				r.Deliver.State = status.Paused
+			}
+			r.Judge()
+			return r
+		},
+		History: func() []status.Point { return nil },
+		Halves: []console.Half{{Name: "deliver", Paused: func() bool { return paused },
+			Pause:  func(context.Context) error { paused = true; return nil },
+			Resume: func(context.Context) error { paused = false; return nil },
+		}},
+	})
+	if err := c.Bind(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	with := writeConfig(t, "http: {listen: \""+c.Addr()+"\", token: "+token+"}\n")
+	without := writeConfig(t, "http: {listen: \""+c.Addr()+"\"}\n")
+	wrong := writeConfig(t, "http: {listen: \""+c.Addr()+"\", token: another-token-of-this-test}\n")
+	for _, step := range []struct {
+		args string
+		file string
+		code int
+		says string
+	}{
+		{"status", without, 0, "deliver    delivering"},
+		{"status --json", without, 0, `"state":"delivering"`},
+		{"pause deliver", wrong, 1, "needs the token of http.token"},
+		{"pause", without, 1, "needs the token of http.token"},
+		{"pause both", with, 2, "must be one of"},
+		{"pause replicate", with, 1, "does not run in this process"},
+		{"pause deliver", with, 0, "deliver is paused"},
+		{"pause", with, 0, "was paused already"},
+		{"status", with, 0, "resume it: binlogstreamer resume"},
+		{"resume", with, 0, "deliver goes on"},
+	} {
+		r := invoke(t, append(strings.Fields(step.args), "-c", step.file)...)
+		if r.code != step.code || !strings.Contains(r.stdout+r.stderr, step.says) || strings.Contains(r.stdout+r.stderr, token) {
+			t.Errorf("%s: exit code %d, %s%s; want %d and %q", step.args, r.code, r.stdout, r.stderr, step.code, step.says)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if r := invoke(t, "status", "-c", without); r.code != exitFailed || !strings.Contains(r.lastLine(), "is the daemon running") {
+		t.Errorf("without a daemon: %d %s", r.code, r.stderr)
+	}
 }
