@@ -243,6 +243,20 @@ func (d *Deliver) prepareLayouts(ctx context.Context) (*layoutVersions, error) {
 	return v, nil
 }
 
+// ReadLayouts reads the layouts that deliver's objects have or had, by the version in their keys.
+func ReadLayouts(ctx context.Context, store checkpoint.Store) (map[int]s3sink.LayoutConfig, error) {
+	var doc layoutsDoc
+	_, err := loadDoc(ctx, store, layoutsDocument, &doc)
+	if err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
+		return nil, err
+	}
+	layouts := make(map[int]s3sink.LayoutConfig)
+	for _, l := range doc.Layouts {
+		layouts[l.Version] = l.Layout
+	}
+	return layouts, nil
+}
+
 // errUnusable marks a document that no waiting makes readable.
 var errUnusable = errors.New("document cannot be used")
 

@@ -93,6 +93,7 @@ func openState(ctx context.Context, store checkpoint.Store, task string, now tim
 type Saved struct {
 	Position  source.Position   // where it goes on; zero if it has saved none
 	Suspended map[string]string // by schema.table: why nothing of the table is sent
+	States    map[string]string // by schema.table: each table's state
 }
 
 // ReadSaved reads the checkpoint of the task whose store it is.
@@ -108,8 +109,9 @@ func ReadSaved(ctx context.Context, store checkpoint.Store) (Saved, error) {
 	if err != nil {
 		return Saved{}, fmt.Errorf("read the checkpoint of replicate: %w", err)
 	}
-	s := Saved{Position: d.Position, Suspended: make(map[string]string)}
+	s := Saved{Position: d.Position, Suspended: make(map[string]string), States: make(map[string]string)}
 	for _, t := range d.Tables {
+		s.States[t.Schema+"."+t.Table] = t.State
 		if t.State == StateError {
 			s.Suspended[t.Schema+"."+t.Table] = t.Error
 		}

@@ -265,7 +265,7 @@ func MetaFromGzip(r io.Reader) (Meta, error) {
 		}
 		extra = extra[4+size:]
 	}
-	return Meta{}, errNoMeta
+	return Meta{}, ErrNoMeta
 }
 
 func decodeMeta(text []byte) (Meta, error) {

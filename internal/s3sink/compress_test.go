@@ -160,18 +160,18 @@ func TestMetaFaults(t *testing.T) {
 	} {
 		m := good.Map()
 		change(m)
-		if _, err := MetaFromMap(m); err == nil || errors.Is(err, errNoMeta) {
+		if _, err := MetaFromMap(m); err == nil || errors.Is(err, ErrNoMeta) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := MetaFromMap(map[string]string{"other": "x"}); !errors.Is(err, errNoMeta) {
+	if _, err := MetaFromMap(map[string]string{"other": "x"}); !errors.Is(err, ErrNoMeta) {
 		t.Error(err)
 	}
 	var plain bytes.Buffer
 	w := gzip.NewWriter(&plain)
 	w.Extra = []byte("XX\x01\x00y")
 	w.Close()
-	if _, err := MetaFromGzip(&plain); !errors.Is(err, errNoMeta) {
+	if _, err := MetaFromGzip(&plain); !errors.Is(err, ErrNoMeta) {
 		t.Error(err)
 	}
 }

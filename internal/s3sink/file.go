@@ -163,6 +163,20 @@ func (d *File) head(key string) (Meta, error) {
 	return m, syncDir(filepath.Dir(d.path(key)))
 }
 
+// Describe is Head for whoever only reads: it repairs nothing that a crash has left half done.
+func (d *File) Describe(key string) (Meta, error) {
+	text, err := os.ReadFile(d.hidden(metaDir, filepath.FromSlash(key), metaFile))
+	if err == nil {
+		return decodeMeta(text)
+	}
+	f, err := os.Open(d.path(key))
+	if err != nil {
+		return Meta{}, err
+	}
+	defer f.Close()
+	return MetaFromGzip(f)
+}
+
 // Probe makes sure that the directory can be written to and that its file system knows links, and removes what
 // crashed processes left.
 func (d *File) Probe(_ context.Context, key string) error {

@@ -27,8 +27,8 @@ type Meta struct {
 	Parts int `json:"parts,omitempty"` // of the run
 }
 
-// errNoMeta is returned, wrapped, when an object carries no metadata of ours.
-var errNoMeta = errors.New("no binlogstreamer metadata")
+// ErrNoMeta is returned, wrapped, when an object carries no metadata of ours.
+var ErrNoMeta = errors.New("no binlogstreamer metadata")
 
 // The metadata's keys in an object store, where each becomes a header.
 const (
@@ -70,7 +70,7 @@ func (m *Meta) Map() map[string]string {
 // MetaFromMap reads the metadata of an object in a store.
 func MetaFromMap(in map[string]string) (Meta, error) {
 	if in[keyFormat] == "" {
-		return Meta{}, errNoMeta
+		return Meta{}, ErrNoMeta
 	}
 	m := Meta{Stream: in[keyStream], Shard: in[keyShard], First: in[keyFirst], Last: in[keyLast], CRC32: in[keyCRC32]}
 	var err error

@@ -137,6 +137,12 @@ func (p prefix) literal() string {
 	return ""
 }
 
+// LiteralPrefix is the text that all keys of a prefix in Firehose's grammar begin with.
+func LiteralPrefix(s string) string {
+	text, _, _ := strings.Cut(s, "!{")
+	return text
+}
+
 // format evaluates the prefix. Firehose draws its random strings; ours follow from the seed, so that the same run
 // always has the same key.
 func (p prefix) format(e evaluation) string {

@@ -137,7 +137,7 @@ func (d *S3) Head(ctx context.Context, key string) (Meta, error) {
 		return Meta{}, d.fault("look at object", key, err)
 	}
 	m, err := MetaFromMap(out.Metadata)
-	if errors.Is(err, errNoMeta) {
+	if errors.Is(err, ErrNoMeta) {
 		m, err = d.headGzip(ctx, key)
 	}
 	if err != nil {
