@@ -160,32 +160,12 @@ func checkSource(ctx context.Context, cfg *config.Pipeline, saved pipeline.Saved
 // checkStream looks at the stream. The embedded one is served for as long as that takes, unless another process does
 // it, but it is not made: a check changes nothing.
 func checkStream(ctx context.Context, cfg *config.Pipeline) (*check.Stream, func(), error) {
-	stop := func() {}
 	c := &check.Stream{
 		Name: cfg.Stream.Name, ARN: cfg.Stream.ARN, AWS: cfg.Stream.Endpoint == "", Embedded: cfg.Stream.Embedded(),
 		Write: cfg.Halves&config.Replicate != 0, Read: cfg.Halves&config.Deliver != 0,
 	}
-	var awsConfig aws.Config
-	endpoint := cfg.Stream.Endpoint
-	var err error
-	if cfg.Stream.Embedded() {
-		node, err := embeddedNode(cfg, "", slog.New(slog.DiscardHandler), nil)
-		if err != nil {
-			return nil, stop, err
-		}
-		nodeCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = node.Run(nodeCtx) // if it fails, the calls to it do
-		}()
-		stop = func() { cancel(); <-done }
-		awsConfig, endpoint, err = streamAWS(ctx, cfg, node)
-		if err != nil {
-			stop()
-			return nil, func() {}, err
-		}
-	} else if awsConfig, endpoint, err = streamAWS(ctx, cfg, nil); err != nil {
+	awsConfig, endpoint, stop, err := reachStream(ctx, cfg)
+	if err != nil {
 		return nil, stop, err
 	}
 	c.Region = awsConfig.Region
@@ -195,6 +175,32 @@ func checkStream(ctx context.Context, cfg *config.Pipeline) (*check.Stream, func
 		}
 	})
 	return c, stop, nil
+}
+
+// reachStream is how the stream is reached by a command that only looks. The embedded one is served until stop is
+// called, unless another process does it.
+func reachStream(ctx context.Context, cfg *config.Pipeline) (c aws.Config, endpoint string, stop func(), err error) {
+	stop = func() {}
+	if !cfg.Stream.Embedded() {
+		c, endpoint, err = streamAWS(ctx, cfg, nil)
+		return c, endpoint, stop, err
+	}
+	node, err := embeddedNode(cfg, "", slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return c, "", stop, err
+	}
+	nodeCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = node.Run(nodeCtx) // if it fails, the calls to it do
+	}()
+	stop = func() { cancel(); <-done }
+	if c, endpoint, err = streamAWS(ctx, cfg, node); err != nil {
+		stop()
+		return c, "", func() {}, err
+	}
+	return c, endpoint, stop, nil
 }
 
 func checkDestination(ctx context.Context, cfg *config.Pipeline) (*check.Destination, error) {

@@ -14,7 +14,7 @@ const (
 	exitDone      = 0  // done, or stopped with everything acknowledged saved
 	exitFailed    = 1  // an operator must look
 	exitUsage     = 2  // command line or configuration
-	exitFaults    = 3  // check found faults
+	exitFaults    = 3  // check or verify found faults
 	exitTemporary = 75 // stopped while temporarily unable to go on: start it again
 )
 

@@ -28,6 +28,7 @@ type cli struct {
 	Status      statusCmd      `cmd:"" help:"Print what a running daemon's status page shows."`
 	Pause       pauseCmd       `cmd:"" help:"Have a running daemon take nothing in, until it is resumed."`
 	Resume      resumeCmd      `cmd:"" help:"End a pause."`
+	Verify      verifyCmd      `cmd:"" help:"Replay what was delivered and compare it with the tables, while both go on; name the rows that differ."`
 	ReloadTable reloadCmd      `cmd:"" help:"Have a running replicate send all rows of a table again."`
 	Demo        demoCmd        `cmd:"" help:"Show the whole pipeline on this machine, without an AWS account."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
@@ -62,7 +63,7 @@ var errHelp = errors.New("help was shown")
 func parse(args []string, stdout, stderr io.Writer) (_ *kong.Context, err error) {
 	parser, err := kong.New(&cli{},
 		kong.Name("binlogstreamer"),
-		kong.Description("MySQL to Kinesis to S3, as AWS DMS and Amazon Data Firehose do it, in one daemon.\n\nExit codes: 0 done, 1 failed, 2 usage or configuration, 3 faults found by check, 75 temporarily unable to go on."),
+		kong.Description("MySQL to Kinesis to S3, as AWS DMS and Amazon Data Firehose do it, in one daemon.\n\nExit codes: 0 done, 1 failed, 2 usage or configuration, 3 faults found by check or verify, 75 temporarily unable to go on."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { panic(errHelp) }), // kong goes on parsing unless Exit doesn't return
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

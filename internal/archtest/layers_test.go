@@ -34,6 +34,7 @@ var layers = map[string]layer{
 	"internal/status":   vocabulary,
 
 	"internal/check":    assembly,
+	"internal/verify":   assembly,
 	"internal/config":   assembly,
 	"internal/demo":     assembly,
 	"internal/pipeline": assembly,

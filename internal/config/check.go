@@ -88,6 +88,7 @@ func (c *checker) service() {
 		c.fault("name", "is not a name", nameCure)
 	}
 	c.checkpoint()
+	c.verify()
 	if c.MemoryLimit < 64*MiB {
 		c.fault("memory_limit", "is too small to work in", "write at least 64MiB; 256MiB is the default")
 	}
@@ -154,6 +155,18 @@ func (c *checker) checkpoint() {
 	}
 	if k.Endpoint != "" && !validURL(k.Endpoint) {
 		c.fault("checkpoint.endpoint", "is not an endpoint", "write http://host:port or https://host:port of what speaks DynamoDB or S3, or leave it empty for AWS")
+	}
+}
+
+// verify fills in where the command verify works.
+func (c *checker) verify() {
+	switch w := &c.Verify; {
+	case w.WorkDir != "":
+		w.WorkDir = c.path(w.WorkDir)
+	case c.Checkpoint.Store.Dir != "":
+		w.WorkDir = filepath.Join(filepath.Dir(c.path(c.Checkpoint.Store.Dir)), "verify")
+	default:
+		w.WorkDir = filepath.Join(os.TempDir(), "binlogstreamer-verify-"+c.Name)
 	}
 }
 

@@ -19,6 +19,7 @@ type Pipeline struct {
 	Stream        Stream        `yaml:"stream"`
 	Delivery      Delivery      `yaml:"delivery"`
 	Checkpoint    Checkpoint    `yaml:"checkpoint"`
+	Verify        Verify        `yaml:"verify"`
 	HTTP          HTTP          `yaml:"http"`
 	Log           Log           `yaml:"log"`
 	MemoryLimit   Size          `yaml:"memory_limit"`
@@ -182,6 +183,13 @@ type Checkpoint struct {
 
 	// FailoverTime is how long a process may be silent before another one takes its place.
 	FailoverTime time.Duration `yaml:"failover_time"`
+}
+
+// Verify is what the command of that name needs beside what the daemon has.
+type Verify struct {
+	// WorkDir is where it keeps what it replays. By default a folder verify beside the checkpoints, where these are in a
+	// folder, else one in the system's folder for temporary files.
+	WorkDir string `yaml:"work_dir"`
 }
 
 // HTTP is the console: status page, metrics, health, profiles.

@@ -8,9 +8,11 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -52,14 +54,44 @@ func (v *verification) newLookup(ctx context.Context, conn *client.Conn, t *tabl
 
 // awaitVisible waits until a SELECT sees everything that was replayed, where the server can tell.
 func (l *lookup) awaitVisible(ctx context.Context, replayed source.Position) error {
-	if l.v.server.Flavor != source.MySQL || !l.v.server.GTIDMode || replayed.GTIDSet == "" {
-		return nil
+	switch {
+	case l.v.server.Flavor == source.MariaDB && replayed.File != "":
+		return l.awaitSnapshot(ctx, replayed)
+	case l.v.server.Flavor == source.MySQL && l.v.server.GTIDMode && replayed.GTIDSet != "":
+		res, err := source.Query(ctx, l.conn, "SELECT WAIT_FOR_EXECUTED_GTID_SET("+schema.QuoteString(replayed.GTIDSet)+", 60)")
+		if err == nil {
+			res.Close()
+		}
+		return err
 	}
-	res, err := source.Query(ctx, l.conn, "SELECT WAIT_FOR_EXECUTED_GTID_SET("+schema.QuoteString(replayed.GTIDSet)+", 10)")
-	if err == nil {
-		res.Close()
+	return nil
+}
+
+// awaitSnapshot begins a transaction that sees everything that was replayed: MariaDB says at which position a consistent
+// snapshot is. It ends with the connection.
+func (l *lookup) awaitSnapshot(ctx context.Context, replayed source.Position) error {
+	for range 200 {
+		if err := source.Exec(ctx, l.conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT"); err != nil {
+			return err
+		}
+		var at source.Position
+		err := source.StreamText(ctx, l.conn, "SHOW STATUS LIKE 'binlog_snapshot_%'", func(row [][]byte) error {
+			switch string(row[0]) {
+			case "Binlog_snapshot_file":
+				at.File = string(row[1])
+			case "Binlog_snapshot_position":
+				_, _ = fmt.Sscan(string(row[1]), &at.Offset) // one that is not a number is before everything
+			}
+			return nil
+		})
+		if err != nil || at.Compare(replayed) >= 0 {
+			return err
+		}
+		if err := backoff.Sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil // it is looked at again
 }
 
 // perStatement is how many rows one SELECT asks for.

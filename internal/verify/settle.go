@@ -25,10 +25,15 @@ const (
 	certain = 1000
 )
 
-// rounds are the pauses before each look at a suspect. The first look is exact where the server tells what a SELECT sees;
-// elsewhere a commit may stand in the binlog, and in the stream, for as long as a replica takes to acknowledge it (ten
-// seconds by default with semi-synchronous replication) before a SELECT sees it.
-var rounds = []time.Duration{0, time.Second, 3 * time.Second, 11 * time.Second}
+// rounds are the pauses before each look at a suspect. Where the server tells what a SELECT sees, the first look is exact
+// and the second one confirms it. Elsewhere a commit may stand in the binlog, and in the stream, for as long as a replica
+// takes to acknowledge it (ten seconds by default with semi-synchronous replication) before a SELECT sees it.
+func (v *verification) rounds() []time.Duration {
+	if v.server.Flavor == source.MariaDB || v.server.GTIDMode {
+		return []time.Duration{0, 300 * time.Millisecond}
+	}
+	return []time.Duration{0, time.Second, 3 * time.Second, 11 * time.Second}
+}
 
 // settleSome settles suspects if there are many. Meanwhile nothing else is compared.
 func (v *verification) settleSome(ctx context.Context) error {
@@ -95,7 +100,7 @@ func (v *verification) suspects(t *table) (group []*suspect, err error) {
 // are over. What is left is different.
 func (v *verification) settleGroup(ctx context.Context, t *table, group []*suspect) error {
 	left := group
-	for n, pause := range rounds {
+	for n, pause := range v.rounds() {
 		if len(left) == 0 || v.hasChanged(t) || n > 0 && v.compare.of(t).differences() > certain {
 			break
 		}

@@ -43,7 +43,9 @@ type verification struct {
 // verification of the same things.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	v := &verification{cfg: cfg.withDefaults(), listed: map[string]kinesisin.Shard{}}
-	v.in = kinesisin.New(v.cfg.Stream)
+	stream := v.cfg.Stream
+	stream.Health, stream.Gate, stream.Metrics = health{v}, gate{}, kinesisin.NewMetrics(nil)
+	v.in = kinesisin.New(stream)
 	report, err := v.run(ctx)
 	if v.db != nil {
 		err = errors.Join(err, v.db.close())
@@ -128,7 +130,7 @@ func (v *verification) findTables(ctx context.Context, conn *client.Conn) error 
 	v.replay = &replay{bodies: v.cfg.Bodies, tables: map[tableName]*table{}, shards: map[shardName]*shard{}, byID: map[uint32]*shard{}}
 	for _, n := range names {
 		full := n.Schema + "." + n.Name
-		if n.View || !selected(n.Schema, n.Name) || len(asked) > 0 && !asked[full] {
+		if n.View || !selected(n.Schema, n.Name) || len(v.cfg.Tables) > 0 && !asked[full] {
 			continue
 		}
 		delete(asked, full)
