@@ -34,6 +34,8 @@ type settings struct {
 	Deliver int64  `json:"deliver_mib"` // record bytes in the stream for the deliver measurements
 	Ceiling int64  `json:"ceiling_mib"` // a transaction of the ceiling measurements
 	Cases   string `json:"cases"`
+
+	VerifyRows int64 `json:"verify_rows,omitempty"`
 }
 
 func run() error {
@@ -45,7 +47,8 @@ func run() error {
 	flag.Int64Var(&s.LargeTx, "large-tx-mib", 1024, "size of the large transaction of the memory measurement")
 	flag.Int64Var(&s.Deliver, "deliver-mib", 384, "record bytes to deliver")
 	flag.StringVar(&out, "out", filepath.Join("bench", "results", "latest.json"), "where to write the results")
-	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default these), and ceiling: memory under extreme input; or deliver-scale alone: several deliver processes")
+	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default these), and ceiling: memory under extreme input; or alone deliver-scale: several deliver processes; or verify: the command of that name")
+	flag.Int64Var(&s.VerifyRows, "verify-rows", 5_000_000, "rows of the table that is verified")
 	flag.Int64Var(&s.Ceiling, "ceiling-mib", 2048, "size of the large transactions of the ceiling measurement")
 	flag.StringVar(&s.Cases, "cases", "", "what of the ceiling measurement is wanted: a part of the cases' names (default all)")
 	flag.StringVar(&profiles, "profile", "", "folder to write a CPU profile of each step into")
@@ -55,6 +58,9 @@ func run() error {
 	defer stop()
 	if selection(only) == scalePart {
 		return measureScale(ctx, s)
+	}
+	if selection(only) == verifyPart {
+		return measureVerify(ctx, s)
 	}
 	r, err := measureAll(ctx, s, selection(only), profiles)
 	if err != nil {
