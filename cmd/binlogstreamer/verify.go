@@ -58,7 +58,7 @@ func (c *verifyCmd) Run(a *app) error {
 	}
 	limit := int64(cfg.MemoryLimit)
 	debug.SetMemoryLimit(limit - limit/8)
-	log := newLogger(a.stderr, cfg.Log, new(slog.LevelVar), newRegistry())
+	log := newLogger(a.stderr, cfg.Log, new(slog.LevelVar), newRegistry(cfg))
 	display := newDisplay(a.stderr)
 	defer display.end()
 	what, stop, err := c.config(a.ctx, cfg, log)

@@ -274,7 +274,8 @@ func (a *applier) control(t *table, operation string) error {
 }
 
 // ancestors are the numbers of the shards that a shard goes on behind. Where the stream no longer tells, they are those
-// that ended before it began: numbers of records grow from a shard to its children.
+// of which nothing is replayed from after its beginning: numbers of records grow from a shard to its children, and of any
+// other shard what stands before this one's drop-table stands before its own.
 func (r *replay) ancestors(s *shard) (numbers []uint32) {
 	for _, p := range r.shards {
 		if p != s && r.descends(s, p) {
@@ -296,7 +297,7 @@ func (r *replay) descends(s, p *shard) bool {
 			return true
 		}
 	}
-	return len(s.Parents) == 0 && s.First != "" && p.Last != "" && s3sink.CompareSequence(p.Last, s.First) < 0 && p.Ended
+	return len(s.Parents) == 0 && s.First != "" && p.Last != "" && s3sink.CompareSequence(p.Last, s.First) < 0
 }
 
 // alive says whether a row is there, after all that emptied its table. The caller holds mu.
