@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,5 +141,210 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-var _ = context.Background
-var _ = time.Second
+// running runs the pipeline until the test's end.
+func (s *shop) running() (stop func()) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan int)
+	var stderr bytes.Buffer
+	go func() { done <- execute(ctx, []string{"run", "-c", s.file}, io.Discard, &stderr) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if code := <-done; code != exitDone {
+				s.t.Errorf("run ends with %d\n%s", code, stderr.String())
+			}
+		})
+	}
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// writing changes rows until it is stopped, and gives how many transactions that were.
+func (s *shop) writing() (stop func() int) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan error, 1)
+	n := 0
+	go func() {
+		r := rand.New(rand.NewPCG(1, 2))
+		for ; ctx.Err() == nil; n++ {
+			id := r.IntN(10_000)
+			statements := []string{
+				fmt.Sprintf("UPDATE a.t SET v = 'written %d', n = n + 1 WHERE id BETWEEN %d AND %d", n, id, id+20),
+				fmt.Sprintf("REPLACE INTO a.t (id, v) VALUES (%d, 'new')", 20_000+n%50),
+				fmt.Sprintf("DELETE FROM a.t WHERE id = %d", 20_000+(n+25)%50),
+				fmt.Sprintf("UPDATE a.name SET v = v + 1 WHERE day = '2026-01-0%d'", 1+r.IntN(9)),
+				fmt.Sprintf("INSERT INTO a.bare VALUES (%d, 'same')", r.IntN(5)),
+				fmt.Sprintf("DELETE FROM a.bare WHERE n = %d LIMIT 1", r.IntN(5)),
+			}
+			if n == 40 {
+				statements = append(statements, "TRUNCATE a.name", "INSERT INTO a.name VALUES ('again', '2026-01-01', 1)")
+			}
+			if err := s.server.Exec(context.WithoutCancel(ctx), statements...); err != nil {
+				done <- err
+				return
+			}
+			time.Sleep(20 * time.Millisecond) // what the machine can follow
+		}
+		done <- nil
+	}()
+	stop = sync.OnceValue(func() int {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Error(err)
+		}
+		return n
+	})
+	s.t.Cleanup(func() { stop() })
+	return stop
+}
+
+// TestVerifyWhileWriting blames no row for being on its way, and finds one byte that is different meanwhile.
+func TestVerifyWhileWriting(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		start func(t *testing.T) *shop
+	}{
+		{"MySQL without GTIDs, S3, partitions", func(t *testing.T) *shop {
+			store := testservers.VersityGW(t)
+			store.CreateBucket(t, "tickets")
+			t.Setenv("AWS_ACCESS_KEY_ID", testservers.AccessKey)
+			t.Setenv("AWS_SECRET_ACCESS_KEY", testservers.SecretKey)
+			s := openShop(t, testservers.MySQL(t, testservers.NoGTID()), "")
+			s.file = rewrite(t, s.file, map[string]string{"delivery:": fmt.Sprintf("delivery: {destination: \"s3://tickets\", endpoint: %q, region: us-east-1, use_path_style: true, "+
+				"compression_format: ZSTD, prefix: \"d/!{partitionKeyFromQuery:operation}/\", error_output_prefix: \"e/\", dynamic_partitioning: {enabled: true}, buffering_hints: {interval_in_seconds: 1}}", store.Endpoint)})
+			return s
+		}},
+		{"MariaDB, folder", func(t *testing.T) *shop { return openShop(t, testservers.MariaDB(t), "") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := c.start(t)
+			s.once()
+			s.running()
+			stop := s.writing()
+			for range 2 {
+				r := s.verify(exitDone)
+				if r.Tail == 0 || len(r.Tables) != 4 {
+					t.Errorf("%d records of the stream's tail, %d tables", r.Tail, len(r.Tables))
+				}
+			}
+			s.silently("UPDATE a.t SET b = x'00ff11' WHERE id = 9123")
+			r := s.verify(exitFaults)
+			if n := stop(); n < 50 {
+				t.Errorf("only %d transactions were written meanwhile", n)
+			}
+			for _, table := range r.Tables {
+				want := int64(0)
+				if table.Table == "t" {
+					want = 1
+				}
+				if table.Different != want || table.Missing+table.Extra != 0 {
+					t.Errorf("%s: %+v", table.Table, table)
+				}
+			}
+			if d := s.table(r, "a.t").Differences; len(d) != 1 || d[0].Key != "9123" || !strings.Contains(string(d[0].Source), "0x00ff11") {
+				t.Errorf("found %+v", d)
+			}
+		})
+	}
+}
+
+// trigger is a writer that calls fn when it is given some text.
+type trigger struct {
+	bytes.Buffer
+	text string
+	fn   func()
+}
+
+func (w *trigger) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), w.text) {
+		w.fn()
+	}
+	return w.Buffer.Write(p)
+}
+
+// TestVerifyGoesOn goes on where an interrupted verify was, finds a damaged object, and does without one that is gone.
+func TestVerifyGoesOn(t *testing.T) {
+	s := openShop(t, testservers.MariaDB(t), "")
+	s.once()
+	for _, phase := range []string{"replaying objects", "comparing rows"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stderr := &trigger{text: phase, fn: cancel}
+		if code := execute(ctx, []string{"verify", "-c", s.file}, io.Discard, stderr); code != exitTemporary || !strings.Contains(stderr.String(), "goes on from there") {
+			t.Fatalf("interrupted while %s: exit code %d\n%s", phase, code, stderr)
+		}
+	}
+	s.exec("UPDATE a.t SET v = 'later' WHERE id = 3")
+	s.once()
+	r := s.verify(exitDone)
+	if !r.Resumed || s.table(r, "a.t").Rows != 10_000 {
+		t.Errorf("resumed: %v, %s", r.Resumed, counts(s.table(r, "a.t")))
+	}
+
+	part := s.verify(exitDone, "--sample", "10%", "--table", "a.t")
+	if rows := part.Tables[0].Rows; rows < 500 || rows > 2000 {
+		t.Errorf("a sample of 10%% has %d of 10000 rows", rows)
+	}
+
+	objects, err := filepath.Glob(filepath.Join(s.dir, "objects", "*", "*", "*", "*", "*.gz"))
+	if err != nil || len(objects) < 2 {
+		t.Fatal(objects, err)
+	}
+	body, err := os.ReadFile(objects[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	body[len(body)/2] ^= 1
+	if err := os.WriteFile(objects[0], body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.verify(exitFaults); r.FaultCount == 0 || !strings.Contains(strings.Join(r.Faults, "\n"), filepath.Base(objects[0])+" is damaged") {
+		t.Errorf("the faults are %q", r.Faults)
+	}
+}
+
+// TestVerifySince covers what newer objects tell, says what they do not, and blames nothing.
+func TestVerifySince(t *testing.T) {
+	s := openShop(t, testservers.MariaDB(t), "")
+	s.once()
+	objects, err := filepath.Glob(filepath.Join(s.dir, "objects", "*", "*", "*", "*", "*.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := time.Now().UTC()
+	s.exec("UPDATE a.t SET v = 'later' WHERE id < 30")
+	s.once()
+	r := s.verify(exitDone, "--since", since.Format(time.RFC3339Nano))
+	if got := s.table(r, "a.t"); got.Rows != 30 || got.NotCovered != 9970 {
+		t.Errorf("%s, %d not covered", counts(got), got.NotCovered)
+	}
+	for _, o := range objects { // as a lifecycle rule does
+		if err := os.Remove(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = s.verify(exitFailed)
+	if got := s.table(r, "a.t"); got.Rows != 30 || got.Missing != 0 || !strings.Contains(got.NotCompared, "--since") {
+		t.Errorf("%s: %s", counts(got), got.NotCompared)
+	}
+}
+
+// TestVerifyBehind says what to do where replicate does not send what the source has.
+func TestVerifyBehind(t *testing.T) {
+	s := openShop(t, testservers.MariaDB(t), "")
+	s.once()
+	s.exec("UPDATE a.t SET v = 'not sent' WHERE id = 1")
+	r := invoke(t, "verify", "-c", s.file, "--wait", "300ms")
+	if r.code != exitTemporary || !strings.Contains(r.lastLine(), "let replicate run") {
+		t.Errorf("exit code %d, %s", r.code, r.stderr)
+	}
+	if r := invoke(t, "verify", "-c", s.file, "--table", "a.none"); r.code != exitUsage || !strings.Contains(r.lastLine(), "a.none") {
+		t.Errorf("exit code %d, %s", r.code, r.stderr)
+	}
+	if r := invoke(t, "verify", "-c", s.file, "--sample", "120%"); r.code != exitUsage {
+		t.Errorf("exit code %d, %s", r.code, r.stderr)
+	}
+}

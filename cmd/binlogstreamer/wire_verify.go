@@ -33,6 +33,9 @@ func (c *verifyCmd) config(ctx context.Context, cfg *config.Pipeline, log *slog.
 		Deduplicate:  cfg.Delivery.Deduplicate, HashRange: cfg.Delivery.HashRange,
 		Records: cfg.RecordOptions(), Rendered: schema.Options{NoHexPrefix: cfg.Stream.NoHexPrefix},
 		Saved: savedBy(store),
+		Stored: func(ctx context.Context, about kinesisin.Description, shard string) (string, bool, error) {
+			return pipeline.ReadStored(ctx, store, about, shard)
+		},
 		Loads: cfg.Replication.MigrationType != config.CDC, Changes: cfg.Replication.MigrationType != config.FullLoad,
 		WorkDir: cfg.Verify.WorkDir, Restart: c.Restart, Tables: c.Table, Sample: float64(c.Sample), Since: c.Since,
 		MaxDifferences: c.MaxDifferences, Parallel: c.Readers, Wait: c.Wait, Memory: int64(cfg.MemoryLimit / 4), Log: log,

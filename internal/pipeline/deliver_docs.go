@@ -257,6 +257,13 @@ func ReadLayouts(ctx context.Context, store checkpoint.Store) (map[int]s3sink.La
 	return layouts, nil
 }
 
+// ReadStored reads up to which sequence number a shard of a stream is stored; known is false if nothing says so.
+func ReadStored(ctx context.Context, store checkpoint.Store, about kinesisin.Description, shard string) (last string, known bool, err error) {
+	d := deliverDocs{store: store, about: about}
+	s, err := d.shard(ctx, shard)
+	return s.doc.Stored, s.rev != checkpoint.None, err
+}
+
 // errUnusable marks a document that no waiting makes readable.
 var errUnusable = errors.New("document cannot be used")
 

@@ -34,6 +34,8 @@ type progress struct {
 	Read     bool             `json:"read"` // all rows of the source are compared
 	Through  bool             `json:"through"`
 	Suspects int64            `json:"-"`
+
+	waits bool // NotCompared is about what replicate is doing
 }
 
 // of is the progress of a table.

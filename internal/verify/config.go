@@ -21,7 +21,10 @@ type Config struct {
 	Prefixes     []string              // that all objects' keys begin with, those of former layouts too
 	Deduplicated func(layout int) bool // whether objects of a layout version hold every record once
 
-	Stream      kinesisin.Config
+	Stream kinesisin.Config
+	// Stored says up to which sequence number a shard is stored, if anything does.
+	Stored func(ctx context.Context, about kinesisin.Description, shard string) (last string, known bool, err error)
+
 	Deduplicate bool // whether the stream's tail is to be read as deliver reads it
 	HashRange   bool // likewise
 	Bodies      s3sink.Bodies

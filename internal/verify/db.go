@@ -59,7 +59,7 @@ func openDB(dir string, memory int64) (*db, error) {
 		Cache: cache, DisableWAL: true, Logger: quiet{},
 		MemTableSize: uint64(max(memory/8, 1<<20)), MemTableStopWritesThreshold: 4,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
-		FormatMajorVersion:       pebble.FormatNewest,
+		FormatMajorVersion:         pebble.FormatNewest,
 	}
 	p, err := pebble.Open(filepath.Join(dir, "store"), options)
 	if err != nil && strings.Contains(err.Error(), "lock") {

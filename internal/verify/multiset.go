@@ -58,14 +58,13 @@ func (v *verification) multisetOnce(ctx context.Context, t *table) (map[string]*
 	if err != nil {
 		return nil, err
 	}
+	if !v.counted(t, counter.rows) {
+		return nil, nil
+	}
 	uneven, err := v.uneven(t)
 	if err != nil {
 		return nil, err
 	}
-	v.compare.state.Lock()
-	p := v.compare.tables[t.id]
-	p.Rows, p.Begun = counter.rows, true
-	v.compare.state.Unlock()
 	v.setWatch(&watch{before: transactionNumber(behind), counts: uneven})
 	err = v.advance(ctx, behind)
 	v.setWatch(nil)
@@ -75,6 +74,25 @@ func (v *verification) multisetOnce(ctx context.Context, t *table) (map[string]*
 		}
 	}
 	return uneven, err
+}
+
+// counted notes how many rows the table has. It is false where what is replayed does not begin with the table's load: then
+// nobody knows of any row whether it has a record.
+func (v *verification) counted(t *table, rows int64) bool {
+	v.replay.mu.RLock()
+	covered := v.covered(t)
+	v.replay.mu.RUnlock()
+	v.compare.state.Lock()
+	defer v.compare.state.Unlock()
+	p := v.compare.tables[t.id]
+	p.Begun = true
+	if covered {
+		p.Rows = rows
+		return true
+	}
+	p.NotCovered = rows
+	v.lacks(p)
+	return false
 }
 
 func (v *verification) setWatch(w *watch) {

@@ -47,6 +47,9 @@ func (o *listed) order() []byte {
 
 // index lists the objects and asks each what it is, several at a time.
 func (v *verification) index(ctx context.Context) (sum indexed, err error) {
+	if err := v.limit(ctx); err != nil {
+		return sum, err
+	}
 	var mu sync.Mutex // covers sum, and writing
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
@@ -57,7 +60,7 @@ func (v *verification) index(ctx context.Context) (sum indexed, err error) {
 			}
 			group.Go(func() error {
 				o, err := v.describe(ctx, item)
-				if err != nil || o == nil {
+				if err != nil || o == nil || !v.counts(o) {
 					return err
 				}
 				mu.Lock()
@@ -73,6 +76,39 @@ func (v *verification) index(ctx context.Context) (sum indexed, err error) {
 		}
 	}
 	return sum, group.Wait()
+}
+
+// A listing is not one moment: while it goes on, an object may be stored under a prefix that was listed already, and the
+// one behind it in the chain under one that is still to come. So only those objects count of which it was known before
+// the listing began that everything up to them is stored; what lies behind is read from the stream.
+
+// certainlyListed is how old an object has to be where nothing says what is stored.
+const certainlyListed = 2 * time.Minute
+
+// limit asks how far each shard is stored.
+func (v *verification) limit(ctx context.Context) error {
+	v.began, v.limits = time.Now(), map[string]string{}
+	for id := range v.listed {
+		last, known, err := v.cfg.Stored(ctx, v.stream, id)
+		if err != nil {
+			return err
+		}
+		if known {
+			v.limits[id] = last
+		}
+	}
+	return nil
+}
+
+// counts says whether an object is one that counts.
+func (v *verification) counts(o *listed) bool {
+	if _, there := v.listed[o.Meta.Shard]; !there || o.Meta.StreamCreated != v.stream.Created.Unix() {
+		return true // the shard is at its end
+	}
+	if last, known := v.limits[o.Meta.Shard]; known {
+		return last != "" && s3sink.CompareSequence(o.Meta.Last, last) <= 0
+	}
+	return v.began.Sub(o.Modified) > certainlyListed
 }
 
 func (s *indexed) add(o *listed) {

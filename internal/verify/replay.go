@@ -30,13 +30,19 @@ type table struct {
 	threshold uint64 // of the hashes of keys that are looked at; 0: all
 
 	// The replay's mutex covers these.
-	drops   map[uint32]uint64 // by shard: rows of it that were applied before are gone
-	created bool              // the record that announces the table was replayed: all that followed it is there
-	changed bool              // the table was emptied or loaded anew since its comparison began
-	unknown string            // why rows cannot be replayed
+	drops   map[uint32]drop // by shard: rows of it that were applied before are gone
+	created bool            // the record that announces the table was replayed: all that followed it is there
+	changed bool            // the table was emptied or loaded anew since its comparison began
+	unknown string          // why rows cannot be replayed
 }
 
 func (t *table) full() string { return t.schema + "." + t.name }
+
+// drop is what has emptied a table as far as a shard held it.
+type drop struct {
+	Order uint64 `json:"order"`
+	Own   string `json:"own,omitempty"` // when the newest drop-table was made of which the shard has a copy of its own
+}
 
 type tableName struct{ schema, name string }
 
@@ -46,10 +52,11 @@ type shard struct {
 	ID      string   `json:"id"`
 	Created int64    `json:"created"` // when the stream was made
 	Parents []string `json:"parents,omitempty"`
-	First   string   `json:"first,omitempty"` // sequence number of its first object
-	Last    string   `json:"last,omitempty"`  // everything up to this sequence number is replayed
-	Tail    bool     `json:"tail,omitempty"`  // records of the stream are replayed, behind those of objects
-	Ended   bool     `json:"ended,omitempty"` // it gets no more records
+	First   string   `json:"first,omitempty"`  // sequence number of its first object
+	Last    string   `json:"last,omitempty"`   // everything up to this sequence number is replayed
+	Listed  bool     `json:"listed,omitempty"` // the stream knew it, and told its parents
+	Tail    bool     `json:"tail,omitempty"`   // records of the stream are replayed, behind those of objects
+	Ended   bool     `json:"ended,omitempty"`  // it gets no more records
 	filter  *dedupe.Filter
 }
 
@@ -143,7 +150,7 @@ func (a *applier) apply(ctx context.Context, raw []byte) error {
 		return nil
 	}
 	if h.RecordType == "control" {
-		return a.control(t, h.Operation)
+		return a.control(t, &h)
 	}
 	if at, ok := record.ParseSpilled(raw); ok {
 		if raw, err = a.r.body(ctx, at); err != nil {
@@ -227,7 +234,7 @@ func (a *applier) count(t *table, h *record.Header, data []byte, n int64) error 
 			}
 		}
 	}
-	if row.order <= t.drops[a.s.Number] {
+	if row.order <= t.drops[a.s.Number].Order {
 		row.count = 0
 	}
 	row.order, row.shard, row.live, row.count = a.r.total.Order, a.s.Number, true, row.count+n
@@ -249,14 +256,17 @@ func (a *applier) flushCounts() error {
 
 // control follows what empties a table and what announces one. Every shard has its copy, and nothing of the table stands
 // between the copies: so what this shard, and those that it goes on behind, held before is gone.
-func (a *applier) control(t *table, operation string) error {
-	switch operation {
+func (a *applier) control(t *table, h *record.Header) error {
+	switch h.Operation {
 	case record.DropTable.String():
 		a.r.total.Order++
-		for _, n := range append(a.r.ancestors(a.s), a.s.Number) {
-			t.drops[n] = a.r.total.Order
+		t.drops[a.s.Number] = drop{Own: max(t.drops[a.s.Number].Own, h.Timestamp)}
+		for _, n := range append(a.r.ancestors(a.s, t, h.Timestamp), a.s.Number) {
+			d := t.drops[n]
+			d.Order = a.r.total.Order
+			t.drops[n] = d
 			key := append(entry(dropEntry, t.id), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
-			if err := setJSON(a.batch, key, a.r.total.Order); err != nil {
+			if err := setJSON(a.batch, key, d); err != nil {
 				return err
 			}
 		}
@@ -274,11 +284,13 @@ func (a *applier) control(t *table, operation string) error {
 }
 
 // ancestors are the numbers of the shards that a shard goes on behind. Where the stream no longer tells, they are those
-// of which nothing is replayed from after its beginning: numbers of records grow from a shard to its children, and of any
-// other shard what stands before this one's drop-table stands before its own.
-func (r *replay) ancestors(s *shard) (numbers []uint32) {
+// that it has forgotten as well, whose records have lower numbers, and that have no copy of the drop-table: they were at
+// their end when it was sent. The one ahead of a table's first load stands in one shard only, and has nothing to empty.
+func (r *replay) ancestors(s *shard, t *table, made string) (numbers []uint32) {
 	for _, p := range r.shards {
-		if p != s && r.descends(s, p) {
+		forgotten := !s.Listed && !p.Listed && t.created && t.drops[p.Number].Own < made && p.Last != "" &&
+			s3sink.CompareSequence(p.Last, s.First) < 0
+		if p != s && (forgotten || r.descends(s, p)) {
 			numbers = append(numbers, p.Number)
 		}
 	}
@@ -297,11 +309,11 @@ func (r *replay) descends(s, p *shard) bool {
 			return true
 		}
 	}
-	return len(s.Parents) == 0 && s.First != "" && p.Last != "" && s3sink.CompareSequence(p.Last, s.First) < 0
+	return false
 }
 
 // alive says whether a row is there, after all that emptied its table. The caller holds mu.
-func (t *table) alive(h *held) bool { return h.live && h.order > t.drops[h.shard] }
+func (t *table) alive(h *held) bool { return h.live && h.order > t.drops[h.shard].Order }
 
 // at gives the row that the replay holds under a key, nil if there is none; known says whether there ever was a record
 // of it. The caller holds mu.

@@ -250,10 +250,13 @@ func (h *history) replayed(t *testing.T, known bool) (rows map[string]string, fa
 	t.Helper()
 	objects := memory{}
 	h.deliver(t, objects)
-	a := &table{id: 1, schema: "a", name: "t", keyNames: []string{"id"}, drops: map[uint32]uint64{}}
+	a := &table{id: 1, schema: "a", name: "t", keyNames: []string{"id"}, drops: map[uint32]drop{}}
 	v := &verification{
 		cfg: Config{
 			Objects: objects, Prefixes: []string{""}, Deduplicated: func(int) bool { return true }, Deduplicate: true, WorkDir: t.TempDir(),
+			Stored: func(context.Context, kinesisin.Description, string) (string, bool, error) {
+				return "9999999", true, nil
+			},
 		}.withDefaults(),
 		listed: map[string]kinesisin.Shard{}, tables: []*table{a},
 		stream: kinesisin.Description{Name: "s", Created: time.Unix(1000, 0)},
@@ -309,7 +312,9 @@ func TestReplayIsTheTable(t *testing.T) {
 // TestReplayFindsOneFault: one record is changed by a byte, lost, stored twice, or stored again after later ones.
 func TestReplayFindsOneFault(t *testing.T) {
 	faults := map[string]func(h *history, l *lane, i int){
-		"changed": func(_ *history, l *lane, i int) { l.lines[i].text = strings.Replace(l.lines[i].text, "version", "verSion", 1) },
+		"changed": func(_ *history, l *lane, i int) {
+			l.lines[i].text = strings.Replace(l.lines[i].text, "version", "verSion", 1)
+		},
 		"lost":    func(_ *history, l *lane, i int) { l.lines = slices.Delete(l.lines, i, i+1) },
 		"doubled": func(_ *history, l *lane, i int) { l.lines = slices.Insert(l.lines, i, l.lines[i]); h2(l) },
 		"stale": func(h *history, l *lane, i int) {

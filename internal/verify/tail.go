@@ -26,7 +26,7 @@ func (v *verification) shard(name shardName, first string) (*shard, error) {
 	if s == nil {
 		s = &shard{Number: uint32(len(v.replay.shards) + 1), ID: name.id, Created: name.created, First: first}
 		if l, ok := v.listed[name.id]; ok && name.created == v.stream.Created.Unix() {
-			s.Parents = l.Parents
+			s.Parents, s.Listed = l.Parents, true
 		}
 		v.replay.shards[name] = s
 		if err := setJSON(v.db.DB, entry(shardEntry, s.Number), s); err != nil {

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type verification struct {
 	in     *kinesisin.Stream
 	stream kinesisin.Description
 	listed map[string]kinesisin.Shard // shards of the stream, by id; one goroutine has it
+	began  time.Time                  // the listing
+	limits map[string]string          // up to where shards were stored then, by id
 	server source.Server
 	replay *replay
 	tables []*table
@@ -158,7 +161,7 @@ func (v *verification) define(ctx context.Context, conn *client.Conn, n source.T
 	if err != nil {
 		return nil, err
 	}
-	t := &table{id: uint32(len(v.tables) + 1), schema: n.Schema, name: n.Name, def: def, drops: map[uint32]uint64{}}
+	t := &table{id: uint32(len(v.tables) + 1), schema: n.Schema, name: n.Name, def: def, drops: map[uint32]drop{}}
 	for _, c := range def.Key {
 		t.keyNames = append(t.keyNames, def.Columns[c].Name)
 	}
@@ -267,9 +270,9 @@ func (v *verification) restore() error {
 		}
 		if err := v.each(entry(dropEntry, t.id), func(key, value []byte) error {
 			n := key[entrySize:]
-			var order uint64
-			err := json.Unmarshal(value, &order)
-			t.drops[uint32(n[0])<<24|uint32(n[1])<<16|uint32(n[2])<<8|uint32(n[3])] = order
+			var d drop
+			err := json.Unmarshal(value, &d)
+			t.drops[binary.BigEndian.Uint32(n)] = d
 			return err
 		}); err != nil {
 			return err
@@ -375,11 +378,15 @@ func (v *verification) loaded(ctx context.Context) error {
 		waiting := ""
 		for _, t := range v.tables {
 			p := v.compare.of(t)
-			p.NotCompared, p.Passing = "", false
+			if p.waits {
+				p.NotCompared, p.Passing, p.waits = "", false, false
+			}
 			switch state := saved.States[t.full()]; {
 			case saved.Suspended[t.full()] != "":
+				p.waits = true
 				p.NotCompared = "it is suspended: " + saved.Suspended[t.full()] + "; cure that, then binlogstreamer reload-table " + t.full()
 			case state != StateCompleted:
+				p.waits = true
 				p.NotCompared, p.Passing = fmt.Sprintf("its load is not through (%s); verify it when it is", orUnknown(state)), true
 				waiting = t.full()
 			}
