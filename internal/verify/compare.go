@@ -149,8 +149,7 @@ func (v *verification) comparePass(ctx context.Context, open []*table) error {
 // readRows reads the rows of tables in chunks and compares them with what the replay holds now. Rows that are not the
 // same become suspects.
 func (v *verification) readRows(ctx context.Context, tables []*table) error {
-	w := &windows{v: v, open: map[tableName]*window{}}
-	l := v.loader(w)
+	l := v.loader(&windows{v})
 	var jobs []snapshot.Job
 	for _, t := range tables {
 		p := v.compare.of(t)
@@ -189,11 +188,7 @@ func (v *verification) loader(w *windows) *snapshot.Loader {
 }
 
 // windows stands where the stream of changes stands in a full load: the loader hands it the chunks.
-type windows struct {
-	v    *verification
-	mu   sync.Mutex // covers open
-	open map[tableName]*window
-}
+type windows struct{ v *verification }
 
 // Open implements snapshot.Stream.
 func (w *windows) Open(schemaName, name string, _ time.Duration) (snapshot.Window, error) {

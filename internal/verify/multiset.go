@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -100,12 +99,6 @@ func (v *verification) setWatch(w *watch) {
 	defer v.replay.mu.Unlock()
 	v.replay.watch = w
 }
-
-// single hands a loader the window of one table.
-type single struct{ w *window }
-
-// Open implements snapshot.Stream.
-func (s single) Open(string, string, time.Duration) (snapshot.Window, error) { return s.w, nil }
 
 // still is a window of a table that is read while the replay stands still.
 type still struct{ *window }

@@ -270,9 +270,6 @@ func (a *applier) control(t *table, h *record.Header) error {
 				return err
 			}
 		}
-		if err := a.flushCounts(); err != nil {
-			return err
-		}
 	case record.CreateTable.String():
 		if !t.created {
 			t.created = true

@@ -173,7 +173,7 @@ func (v *verification) readShard(ctx context.Context, s *shard, l kinesisin.Shar
 		if err := v.applyBatch(ctx, a, b); err != nil {
 			return err
 		}
-		if b.CaughtUp() && !b.End && b.Asked.After(since) {
+		if !b.End && reached(b, since) {
 			return errCaughtUp
 		}
 		return nil
@@ -190,6 +190,13 @@ func (v *verification) readShard(ctx context.Context, s *shard, l kinesisin.Shar
 	defer v.replay.mu.Unlock()
 	s.Ended = true
 	return a.commit(s.Last)
+}
+
+// reached says whether an answer, with those before it, holds everything that was in the shard at a time. There may never
+// be an empty answer: others go on writing.
+func reached(b *kinesisin.Batch, since time.Time) bool {
+	const resolution = 10 * time.Millisecond // of what the stream says
+	return b.Behind == 0 && b.Asked.After(since) || b.Seen.After(since.Add(resolution))
 }
 
 // applyBatch replays an answer of the stream.

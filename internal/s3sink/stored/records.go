@@ -35,7 +35,6 @@ type Reader struct {
 	in      *bufio.Reader
 	record  []byte
 	sum     hash.Hash32
-	bytes   int64
 	records int
 	bytesIn int64
 }
