@@ -221,13 +221,14 @@ func TestVerifyWhileWriting(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := c.start(t)
+			s.exec("INSERT INTO a.t (id, v) VALUES (15000, 'nobody writes to this one')") // which would bring the silent change into the log
 			s.once()
 			s.running()
 			stop := s.writing()
 			if r := s.verify(exitDone); r.Tail == 0 || len(r.Tables) != 4 {
 				t.Errorf("%d records of the stream's tail, %d tables", r.Tail, len(r.Tables))
 			}
-			s.silently("UPDATE a.t SET b = x'00ff11' WHERE id = 9123")
+			s.silently("UPDATE a.t SET b = x'00ff11' WHERE id = 15000")
 			r := s.verify(exitFaults)
 			if n := stop(); n < 5 {
 				t.Errorf("only %d transactions were written meanwhile", n)
@@ -241,7 +242,7 @@ func TestVerifyWhileWriting(t *testing.T) {
 					t.Errorf("%s: %+v", table.Table, table)
 				}
 			}
-			if d := s.table(r, "a.t").Differences; len(d) != 1 || d[0].Key != "9123" || !strings.Contains(string(d[0].Source), "0x00ff11") {
+			if d := s.table(r, "a.t").Differences; len(d) != 1 || d[0].Key != "15000" || !strings.Contains(string(d[0].Source), "0x00ff11") {
 				t.Errorf("found %+v", d)
 			}
 		})

@@ -365,7 +365,7 @@ func (v *verification) advancePart(p *part, merged bool) (bool, error) {
 	if damage, ok := errors.AsType[*stored.DamageError](err); ok {
 		v.replay.mu.Lock()
 		defer v.replay.mu.Unlock()
-		v.replay.fault("%v", damage)
+		v.replay.damaged(damage)
 		return false, nil
 	}
 	if errors.Is(err, io.EOF) {
@@ -409,7 +409,7 @@ func (v *verification) unreadable(o *listed, err error, sum indexed) error {
 	if damage, ok := errors.AsType[*stored.DamageError](err); ok {
 		v.replay.mu.Lock()
 		defer v.replay.mu.Unlock()
-		v.replay.fault("%v", damage)
+		v.replay.damaged(damage)
 		return nil
 	}
 	return err

@@ -93,6 +93,13 @@ type replay struct {
 	watch  *watch // nil: nobody waits for versions
 }
 
+// damaged notes an object that is not what it says it is, ahead of what its records make of that.
+func (r *replay) damaged(err error) {
+	r.total.Count++
+	r.total.Faults = slices.Insert(r.total.Faults, 0, err.Error())
+	r.total.Faults = r.total.Faults[:min(len(r.total.Faults), maxFaults)]
+}
+
 // applier applies the records of one shard, a batch at a time.
 type applier struct {
 	r       *replay
