@@ -32,6 +32,9 @@ func openShop(t *testing.T, server *testservers.MySQLServer, more string) *shop 
 	s.exec("CREATE DATABASE a",
 		`CREATE TABLE a.t (id INT PRIMARY KEY, v VARCHAR(40), n DECIMAL(12,3), at TIMESTAMP(3) NULL, f FLOAT, d DOUBLE, b VARBINARY(20), y YEAR)`,
 		`CREATE TABLE a.name (who VARCHAR(30) CHARACTER SET latin1, day DATE, v INT, PRIMARY KEY (who, day))`,
+		"CREATE TABLE a.many (e ENUM('x','y'), bits BIT(9), raw VARBINARY(5), at DATETIME(3), d DECIMAL(8,2), c CHAR(4) CHARACTER SET utf8mb4, f FLOAT, tm TIME, y YEAR, g DOUBLE, b1 BIT(1), v INT,"+
+			" PRIMARY KEY (e, bits, raw, at, d, c, f, tm, y, g, b1))",
+		"INSERT INTO a.many VALUES ('y', 259, x'00ff', '2026-03-01 10:00:00.125', -3.5, x'F09F8E9F', 0.1, '-11:22:33', 2026, 1/3, 1, 1), ('x', 1, x'', '2026-03-01', 0, 'b', -1e-5, '1:00', 1999, 0, 0, 1)",
 		`CREATE TABLE a.bare (n INT, v VARCHAR(20))`,
 		"CREATE TABLE a.digit (d INT PRIMARY KEY)", "INSERT INTO a.digit VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)",
 		`INSERT INTO a.t SELECT x.d+10*y.d+100*z.d+1000*w.d, CONCAT('ticket ', x.d), x.d*1.5, '2026-03-01 10:00:00.123', 1/3, 1/7, x'00ff10', 2026 FROM a.digit x, a.digit y, a.digit z, a.digit w`,
@@ -114,6 +117,7 @@ func TestVerify(t *testing.T) {
 			}
 
 			s.silently("UPDATE a.t SET v = 'tickeT 4' WHERE id = 4444", "DELETE FROM a.t WHERE id = 5555", "INSERT INTO a.t (id, v) VALUES (30000, 'new')",
+				"UPDATE a.many SET v = 2",
 				"UPDATE a.name SET v = 2 WHERE who LIKE '%rgen 5' AND day = '2026-01-03'", "DELETE FROM a.bare WHERE n = 9 LIMIT 1")
 			r = s.verify(exitFaults)
 			ticket := s.table(r, "a.t")
@@ -130,6 +134,9 @@ func TestVerify(t *testing.T) {
 			}
 			if got := s.table(r, "a.name"); got.Different != 1 || !strings.Contains(got.Differences[0].Key, "Jürgen 5") {
 				t.Errorf("a.name: %+v", got)
+			}
+			if got := counts(s.table(r, "a.many")); got != "2 rows, 0 missing, 0 extra, 2 different" {
+				t.Errorf("a.many: %s", got)
 			}
 			if got := s.table(r, "a.bare"); got.Extra != 1 || got.Missing != 0 {
 				t.Errorf("a.bare: %+v", got)
@@ -225,7 +232,7 @@ func TestVerifyWhileWriting(t *testing.T) {
 			s.once()
 			s.running()
 			stop := s.writing()
-			if r := s.verify(exitDone); r.Tail == 0 || len(r.Tables) != 4 {
+			if r := s.verify(exitDone); r.Tail == 0 || len(r.Tables) != 5 {
 				t.Errorf("%d records of the stream's tail, %d tables", r.Tail, len(r.Tables))
 			}
 			s.silently("UPDATE a.t SET b = x'00ff11' WHERE id = 15000")
