@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,8 +60,7 @@ func daemon(a *app, file string, halves config.Half, once bool) error {
 	registry := newRegistry(cfg)
 	level := new(slog.LevelVar)
 	log := newLogger(a.stderr, cfg.Log, level, registry)
-	limit := int64(cfg.MemoryLimit)
-	debug.SetMemoryLimit(limit - limit/8) // the collector may be late by one large record
+	keepMemoryBelow(int64(cfg.MemoryLimit))
 	log.Info("binlogstreamer starts", "version", buildVersion(), "pipeline", cfg.Name, "config", cfg.File, "pid", os.Getpid())
 	if idle := cfg.Replication.Settings.NoEffect; halves&config.Replicate != 0 && len(idle) > 0 {
 		log.Info("parts of the task settings have no effect here", "file", cfg.Replication.TaskSettings, "parts", idle)

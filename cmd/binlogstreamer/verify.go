@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -56,8 +55,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	limit := int64(cfg.MemoryLimit)
-	debug.SetMemoryLimit(limit - limit/8)
+	keepMemoryBelow(int64(cfg.MemoryLimit))
 	log := newLogger(a.stderr, cfg.Log, new(slog.LevelVar), newRegistry(cfg))
 	display := newDisplay(a.stderr)
 	defer display.end()
