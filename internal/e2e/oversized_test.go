@@ -285,7 +285,7 @@ func TestOversizedPolicies(t *testing.T) {
 	p.config = oversizedConfig(t, p, sc, db, t.TempDir(), "oversized_records: fail")
 	d = newDaemon(t, "fail", "replicate", "-c", p.config)
 	d.start()
-	d.awaitLog("serving metrics and health", 1)
+	d.awaitLog("serving status page, metrics and health", 1)
 	d.awaitReady()
 	db.MustExec(t, "INSERT INTO shop.letter VALUES (47, 1, "+repeated(100_000)+")")
 	code := d.wait(time.Minute)

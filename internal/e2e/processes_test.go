@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -30,17 +31,22 @@ func build(name string, flags ...string) (string, error) {
 	}
 	path := filepath.Join(dir, name)
 	args := append(append([]string{"build"}, flags...), "-o", path, "../../cmd/binlogstreamer")
-	out, err := exec.Command("go", args...).CombinedOutput()
+	cmd := exec.Command("go", args...)
+	if !slices.Contains(flags, "-race") {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
 	}
 	return path, nil
 }
 
-// binary is what is tested; plainBinary the same without the race detector, whose memory is not the program's.
+// binary is what is tested; plainBinary the same without the race detector, whose memory is not the program's, as make build
+// makes it: what of a program is resident depends on that.
 var (
 	binary      = sync.OnceValues(func() (string, error) { return build("binlogstreamer-race", "-race") })
-	plainBinary = sync.OnceValues(func() (string, error) { return build("binlogstreamer") })
+	plainBinary = sync.OnceValues(func() (string, error) { return build("binlogstreamer", "-trimpath", "-tags", "timetzdata", "-ldflags", "-s -w") })
 )
 
 // daemon is one command of the binary that is started, killed and started again.

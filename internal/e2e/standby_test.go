@@ -124,7 +124,7 @@ func (d *daemon) awaitLog(text string, times int) {
 	})
 }
 
-var listening = regexp.MustCompile(`serving metrics and health.* address=(\S+)`)
+var listening = regexp.MustCompile(`serving status page, metrics and health.* address=http://([^/\s]+)/`)
 
 // address is where a daemon's console listens.
 func (d *daemon) address() string {
