@@ -46,7 +46,9 @@ func build(name string, flags ...string) (string, error) {
 // makes it: what of a program is resident depends on that.
 var (
 	binary      = sync.OnceValues(func() (string, error) { return build("binlogstreamer-race", "-race") })
-	plainBinary = sync.OnceValues(func() (string, error) { return build("binlogstreamer", "-trimpath", "-tags", "timetzdata", "-ldflags", "-s -w") })
+	plainBinary = sync.OnceValues(func() (string, error) {
+		return build("binlogstreamer", "-trimpath", "-tags", "timetzdata", "-ldflags", "-s -w")
+	})
 )
 
 // daemon is one command of the binary that is started, killed and started again.

@@ -72,6 +72,7 @@ var untold = map[string]string{
 	"demo.ErrDiffer":           "of the demonstration",
 	"s3sink.ErrExists":         "an object that is there already is looked at and gone on from",
 	"s3sink.ErrNotFound":       "the answer to a question",
+	"s3sink.ErrNoMeta":         "an object of somebody else, which is passed over and counted",
 	"snapshot.ErrVoid":         "the chunk is read again",
 	"snapshot.ErrGivenUp":      "a load that is not wanted any more ends in silence",
 	"source.ErrNoOtherLogin":   "the server's own refusal is told",
