@@ -10,6 +10,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
 	"github.com/binlogstreamer/binlogstreamer/internal/demo"
+	"github.com/binlogstreamer/binlogstreamer/internal/verify"
 )
 
 type demoCmd struct {
@@ -28,19 +29,31 @@ func (c *demoCmd) Run(a *app) error {
 	}
 	return demo.Run(a.ctx, demo.Config{
 		Dir: c.Dir, For: c.For, Rows: c.Rows, Keep: c.Keep,
-		Out: a.stdout, Terminal: isTerminal(a.stdout), Daemon: demoDaemon,
+		Out: a.stdout, Terminal: isTerminal(a.stdout), Daemon: demoDaemon, Verify: demoVerify,
 	})
 }
 
-// demoDaemon runs the same wiring as the run command, or, to drain the stream, as deliver --once.
-func demoDaemon(ctx context.Context, file string, registry *prometheus.Registry, log *slog.Logger, drain bool, listening demo.Listening) error {
-	halves := config.Both
-	if drain {
-		halves = config.Deliver
-	}
-	cfg, err := load(file, halves)
+// demoDaemon runs the same wiring as the run command; once, as run --once.
+func demoDaemon(ctx context.Context, file string, registry *prometheus.Registry, log *slog.Logger, once bool, listening demo.Listening) error {
+	cfg, err := load(file, config.Both)
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, log, registry, drain, listening, nil)
+	return serve(ctx, cfg, log, registry, once, listening, nil)
+}
+
+// demoVerify runs the same wiring as the verify command. Nothing runs beside it: there is nothing to wait for.
+func demoVerify(ctx context.Context, file string, log *slog.Logger, progress func(verify.Progress)) (*verify.Report, error) {
+	cfg, err := load(file, config.Both)
+	if err != nil {
+		return nil, err
+	}
+	c := verifyCmd{MaxDifferences: 10, Wait: time.Second}
+	what, stop, err := c.config(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	what.Progress = progress
+	return verify.Run(ctx, what)
 }

@@ -243,29 +243,6 @@ func TestStopsAtSIGTERM(t *testing.T) {
 	}
 }
 
-// TestDemo runs the whole pipeline: its own count is the test.
-func TestDemo(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "demo")
-	r := invoke(t, "demo", "--rows", "3000", "--for", "4s", "--dir", dir)
-	if r.code != exitDone || !strings.Contains(r.stdout, "Objects and source agree") || !strings.Contains(r.stdout, `"record-type": "data"`) {
-		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
-	}
-	left, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, f := range left {
-		names = append(names, f.Name())
-	}
-	if got := strings.Join(names, " "); got != "objects pipeline.log pipeline.yaml" {
-		t.Errorf("left behind: %s", got)
-	}
-	if r := invoke(t, "demo", "--dir", dir); r.code != exitFailed || !strings.Contains(r.lastLine(), "not empty") {
-		t.Errorf("a folder that is in use: exit code %d, %q", r.code, r.lastLine())
-	}
-}
-
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	c := child(t, "stubborn")
 	out, err := c.StdoutPipe()

@@ -4,150 +4,132 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/go-mysql-org/go-mysql/client"
-
-	"github.com/binlogstreamer/binlogstreamer/internal/record"
-	"github.com/binlogstreamer/binlogstreamer/internal/schema"
-	"github.com/binlogstreamer/binlogstreamer/internal/source"
+	"github.com/binlogstreamer/binlogstreamer/internal/verify"
 )
 
-// count replays the objects, compares the result with every row of every table, and prints what it found.
+// count has the objects compared with every row of every table, and prints what was found.
 func (d *demo) count(ctx context.Context) error {
 	d.view.phase("counting: replaying the objects and reading the tables")
-	conn, err := source.Connect(ctx, source.Config{Host: "127.0.0.1", Port: uint16(d.server.Port), User: "root", TLS: source.TLSDisabled})
+	report, err := d.Verify(ctx, d.configFile(), d.log, d.counting)
 	if err != nil {
 		return err
 	}
-	defer source.Close(conn)
-
-	definitions, keys := map[string]*schema.Table{}, map[string][]string{}
-	for _, t := range tables {
-		def, err := source.LoadTable(ctx, conn, schemaName, t.name)
-		if err != nil {
-			return err
-		}
-		definitions[t.name] = def
-		for _, k := range def.Key {
-			keys[t.name] = append(keys[t.name], def.Columns[k].Name)
-		}
-	}
-	objects, err := replay(d.path("objects"), keys)
+	size, sample, err := lookAt(ctx, d.path("objects"))
 	if err != nil {
 		return err
 	}
 	d.view.settle()
-	d.summary(objects)
-	differ := 0
-	for _, t := range tables {
-		c, err := compare(ctx, conn, definitions[t.name], objects.tables[t.name], keys[t.name])
-		if err != nil {
-			return err
-		}
-		d.result(t.name, c)
-		differ += len(c.differ)
+	d.summary(report, size, sample)
+	for i := range report.Tables {
+		d.result(&report.Tables[i])
 	}
-	if differ > 0 {
+	for _, fault := range report.Faults {
+		fmt.Fprintf(d.Out, "  %s %s\n", d.view.paint(red, "fault:"), fault)
+	}
+	return d.verdict(report)
+}
+
+// counting shows on a terminal how far the count is.
+func (d *demo) counting(p verify.Progress) {
+	what := "counting: " + p.Phase
+	if p.Total > 0 {
+		what += fmt.Sprintf(", %d %%", min(100, 100*p.Done/p.Total))
+	}
+	d.view.step(what)
+}
+
+// verdict says whether the objects, and nothing that is not among them, are what the tables hold.
+func (d *demo) verdict(r *verify.Report) error {
+	err := r.Incomplete()
+	switch {
+	case r.Faulty():
 		d.Keep = true
-		return fmt.Errorf("%w in %d rows; everything is kept in %s", ErrDiffer, differ, d.Dir)
+		return fmt.Errorf("%w: %s; everything is kept in %s", ErrDiffer, differences(r), d.Dir)
+	case err != nil:
+		return fmt.Errorf("count: %w", err)
+	case r.Tail > 0:
+		return fmt.Errorf("count: %s of the stream are in no object, though everything was delivered", plural(r.Tail, "record"))
 	}
 	fmt.Fprintf(d.Out, "\n  %s\n", d.view.paint(green, "Objects and source agree, row by row and byte by byte."))
 	return nil
 }
 
-func (d *demo) summary(r *replayed) {
+// differences is how much is wrong.
+func differences(r *verify.Report) string {
+	var parts []string
+	rows := int64(0)
+	for i := range r.Tables {
+		rows += differing(&r.Tables[i])
+	}
+	if rows > 0 {
+		parts = append(parts, plural(rows, "row"))
+	}
+	if r.FaultCount > 0 {
+		parts = append(parts, plural(r.FaultCount, "fault")+" of objects")
+	}
+	return strings.Join(parts, " and ")
+}
+
+func differing(t *verify.TableReport) int64 { return t.Missing + t.Extra + t.Different }
+
+func (d *demo) summary(r *verify.Report, size int64, sample []byte) {
 	out := d.Out
-	fmt.Fprintf(out, "\n  objects    %s\n             %s, %s, %s records\n", d.path("objects"), plural(r.objects, "object"), byteSize(r.bytes), thousands(int64(r.records)))
+	fmt.Fprintf(out, "\n  objects    %s\n             %s, %s, %s records\n", d.path("objects"), plural(r.Objects, "object"), byteSize(size), thousands(r.Records))
 	fmt.Fprintf(out, "  pipeline   %s\n", d.configFile())
-	if r.sample != nil {
-		fmt.Fprintf(out, "\n  one record of them:\n\n%s\n", indent(r.sample))
+	if sample != nil {
+		fmt.Fprintf(out, "\n  one record of them:\n\n%s\n", indent(sample))
 	}
 	fmt.Fprintf(out, "\n  %-22s %12s %12s\n", "table", "source", "objects")
 }
 
-func plural(n int, what string) string {
+func plural(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return thousands(int64(n)) + " " + what + "s"
+	return thousands(n) + " " + what + "s"
 }
 
-// comparison is how one table came out.
-type comparison struct {
-	source, objects int
-	differ          []string // keys, sorted, with what is wrong with them
+// result prints how one table came out.
+func (d *demo) result(t *verify.TableReport) {
+	verdict, differ := d.view.paint(green, "equal"), differing(t)
+	switch {
+	case differ > 0:
+		verdict = d.view.paint(red, plural(differ, "row")+" differ")
+	case t.NotCompared != "":
+		verdict = d.view.paint(red, "not compared: "+t.NotCompared)
+	}
+	fmt.Fprintf(d.Out, "  %-22s %12s %12s  %s\n", t.Table, thousands(t.Rows), thousands(t.Rows-t.Missing+t.Extra), verdict)
+	for _, row := range t.Differences {
+		fmt.Fprintf(d.Out, "      %s: %s\n", row.Key, kinds[row.Kind])
+		d.side("objects", row.Delivered)
+		d.side("table", row.Source)
+	}
+	if more := differ - int64(len(t.Differences)); more > 0 {
+		fmt.Fprintf(d.Out, "      … and %s more\n", thousands(more))
+	}
 }
 
-func (d *demo) result(table string, c comparison) {
-	verdict := d.view.paint(green, "equal")
-	if len(c.differ) > 0 {
-		verdict = d.view.paint(red, plural(len(c.differ), "row")+" differ")
-	}
-	fmt.Fprintf(d.Out, "  %-22s %12s %12s  %s\n", table, thousands(int64(c.source)), thousands(int64(c.objects)), verdict)
-	for i, key := range c.differ {
-		if i == 10 {
-			fmt.Fprintf(d.Out, "      … and %d more\n", len(c.differ)-i)
-			break
-		}
-		fmt.Fprintf(d.Out, "      %s\n", key)
-	}
+// kinds are the kinds of difference in words.
+var kinds = map[string]string{
+	verify.Missing:   "in the table, not in the objects",
+	verify.Extra:     "in the objects, not in the table",
+	verify.Different: "the objects hold other values",
 }
 
-// compare reads a table and strikes each row off the replayed ones. Both sides are compared as JSON bytes: the
-// table's rows are rendered as a full load would.
-func compare(ctx context.Context, conn *client.Conn, t *schema.Table, rows map[string]digest, key []string) (c comparison, err error) {
-	layout, err := schema.NewTextLayout(t, schema.Options{})
-	if err != nil {
-		return c, err
+// side prints what one side holds of a row.
+func (d *demo) side(name string, data json.RawMessage) {
+	if data != nil {
+		fmt.Fprintf(d.Out, "        %-8s %s\n", name, data)
 	}
-	plan, err := record.NewPlan(t, layout, record.DefaultOptions("tickets"))
-	if err != nil {
-		return c, err
-	}
-	c.objects = len(rows)
-	var line []byte
-	query := fmt.Sprintf("SELECT %s FROM %s.%s", strings.Join(layout.SelectList(), ", "), schema.QuoteIdent(t.Schema), schema.QuoteIdent(t.Name))
-	err = source.StreamText(ctx, conn, query, func(row [][]byte) error {
-		c.source++
-		var err error
-		if line, err = plan.Append(line[:0], record.Load, row, nil, &record.Stamp{}); err != nil {
-			return err
-		}
-		var e envelope
-		if err := json.Unmarshal(line, &e); err != nil {
-			return err
-		}
-		k, err := rowKey(e.Data, key)
-		if err != nil {
-			return err
-		}
-		delivered, found := rows[k]
-		switch {
-		case !found:
-			c.differ = append(c.differ, k+": in the table, not in the objects")
-		case delivered != digestOf(e.Data):
-			c.differ = append(c.differ, k+": the objects hold other values")
-		}
-		delete(rows, k)
-		return nil
-	})
-	for k := range rows {
-		c.differ = append(c.differ, k+": in the objects, not in the table")
-	}
-	slices.Sort(c.differ)
-	return c, err
 }
 
 // indent prints a record for people.
 func indent(line []byte) string {
-	var v strings.Builder
 	pretty, err := json.MarshalIndent(json.RawMessage(line), "    ", "  ")
 	if err != nil {
 		return string(line)
 	}
-	v.WriteString("    ")
-	v.Write(pretty)
-	return v.String()
+	return "    " + string(pretty)
 }

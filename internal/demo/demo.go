@@ -1,7 +1,7 @@
 // Package demo shows the whole pipeline at work on one machine: a private MySQL or MariaDB server that sells tickets,
 // the embedded stream, a folder of objects. It promises that everything it starts has ended when Run returns, that
-// nothing but its own folder is touched, and that the count at the end is made from the objects and the tables
-// alone: it is not the pipeline that says the pipeline is right.
+// nothing but its own folder is touched, and that the count at the end is what verify finds when it holds every object
+// against every row, with the pipeline at rest: it is not the pipeline that says the pipeline is right.
 package demo
 
 import (
@@ -18,14 +18,18 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/dbserver"
 	"github.com/binlogstreamer/binlogstreamer/internal/status"
+	"github.com/binlogstreamer/binlogstreamer/internal/verify"
 )
 
 // Daemon runs the pipeline that a configuration file describes until ctx is done. once asks for what is left in the
-// stream to be delivered, and for nothing else.
+// source to be replicated and delivered, and for nothing else.
 type Daemon func(ctx context.Context, file string, registry *prometheus.Registry, log *slog.Logger, once bool, listening Listening) error
 
 // Listening is told where a daemon's console is, and how it reports.
 type Listening func(addr string, report func() *status.Report)
+
+// Verify compares what the pipeline that a configuration file describes has delivered with its tables.
+type Verify func(ctx context.Context, file string, log *slog.Logger, progress func(verify.Progress)) (*verify.Report, error)
 
 // Config holds what a demo needs.
 type Config struct {
@@ -36,6 +40,7 @@ type Config struct {
 	Out      io.Writer
 	Terminal bool // Out is one: redraw the view in place, in colour
 	Daemon   Daemon
+	Verify   Verify
 }
 
 // ErrDiffer is returned, wrapped, when objects and tables do not agree at the end.
@@ -173,12 +178,13 @@ func (d *demo) stopServer() {
 	}
 }
 
-// clean removes everything but the objects, the configuration and the log.
+// clean removes everything but the objects, the configuration and the log. What the count was made with is never kept.
 func (d *demo) clean() {
-	if d.Keep {
-		return
+	names := []string{"verify"}
+	if !d.Keep {
+		names = append(names, "server", "state", "stream")
 	}
-	for _, name := range []string{"server", "state", "stream"} {
+	for _, name := range names {
 		if err := os.RemoveAll(d.path(name)); err != nil {
 			d.log.Warn("could not clean up", "error", err)
 		}

@@ -69,7 +69,7 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.perform(ctx, above); err != nil {
 		return err
 	}
-	d.view.phase("delivering what is left in the stream")
+	d.view.phase("delivering what is left")
 	return d.Daemon(above, d.configFile(), prometheus.NewRegistry(), d.log, true, nil)
 }
 

@@ -73,6 +73,13 @@ func (v *view) phase(what string) {
 	fmt.Fprintf(v.out, "\x1b[1A\x1b[2K  %s\n", v.paint(yellow, what))
 }
 
+// step says on a terminal what a phase is at.
+func (v *view) step(what string) {
+	if v.terminal {
+		v.phase(what)
+	}
+}
+
 // draw shows the pipeline and the shop.
 func (v *view) draw(f figures, s sales) {
 	v.mu.Lock()
