@@ -23,8 +23,9 @@ import (
 // docs/PERMISSIONS.md for what another configuration needs.
 var callers = map[string][]string{
 	"internal/kinesisout kinesis": {"policy-replicate.json"},
-	"internal/kinesisin kinesis":  {"policy-deliver.json"},
+	"internal/kinesisin kinesis":  {"policy-deliver.json", "Verify"},
 	"internal/s3sink s3":          {"policy-deliver.json"},
+	"internal/s3sink/stored s3":   {"Verify"},
 	"internal/dynamo dynamodb":    {"policy-replicate.json", "policy-deliver.json", "Checkpoints in DynamoDB"},
 	// The same document in two kinds of store.
 	"internal/checkpoint dynamodb":    {"policy-replicate.json", "policy-deliver.json", "Checkpoints in DynamoDB"},
