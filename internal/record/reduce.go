@@ -21,6 +21,26 @@ func (p *Plan) AppendCut(dst []byte, op Operation, row, before [][]byte, s *Stam
 	return cut.Append(dst, op, row, before, s)
 }
 
+// CutData appends a record's data with its LOBs cut as AppendCut cuts them; data that was cut before stays as it is.
+func (p *Plan) CutData(dst, data []byte, lobBytes int) ([]byte, error) {
+	cut := *p
+	cut.lobBytes = lobBytes
+	from := skipSpace(data, 0)
+	_, err := eachMember(data, from, func(key []byte, start, end int) error {
+		for _, m := range p.columns {
+			if !cut.cuttable(m.col) || !keyIs(key, p.table.Columns[m.col].Name) {
+				continue
+			}
+			dst = append(dst, data[from:start]...)
+			at := len(dst)
+			dst = cut.cutValue(append(dst, data[start:end]...), at, m.col)
+			from = end
+		}
+		return nil
+	})
+	return append(dst, data[from:]...), err
+}
+
 // CutBounds is Bounds for AppendCut.
 func (p *Plan) CutBounds(op Operation, row, before [][]byte, lobBytes int) (least, likely int) {
 	cut := *p

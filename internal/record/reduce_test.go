@@ -196,3 +196,33 @@ func mustParse(t *testing.T, data []byte) Header {
 	}
 	return h
 }
+
+// Data that is cut afterwards is the data of a record that was cut when it was made, in either format, however often.
+func TestCutData(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.StringOfN(rapid.RuneFrom([]rune{'a', '"', '\\', '\n', 0, 0x1f, 'é', '日', '😀'}), 0, 80, -1)
+		most := rapid.IntRange(1, 40).Draw(rt, "most")
+		p := textPlan(t, letters(), schema.Options{NoHexPrefix: rapid.Bool().Draw(rt, "bare")}, func(o *Options) {
+			o.Format = rapid.SampledFrom([]Format{JSON, JSONUnformatted}).Draw(rt, "format")
+		})
+		r := letterRow(text.Draw(rt, "slug"), text.Draw(rt, "body"), "äöü", text.Draw(rt, "wide"), string(rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(rt, "scan")), `{"a": "b\n"}`, text.Draw(rt, "note"))
+		data := func(record []byte, err error) []byte {
+			if err != nil {
+				rt.Fatal(err)
+			}
+			parts, err := Split(record)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			return parts.Data
+		}
+		want := data(p.AppendCut(nil, Load, r, nil, stamp(), most))
+		got, err := p.CutData(nil, data(p.Append(nil, Load, r, nil, stamp())), most)
+		if err != nil || !bytes.Equal(got, want) {
+			rt.Fatalf("cut to %d bytes: %s, %v, want %s", most, got, err, want)
+		}
+		if again, err := p.CutData(nil, got, most); err != nil || !bytes.Equal(again, want) {
+			rt.Fatalf("cut again: %s, %v, want %s", again, err, want)
+		}
+	})
+}
