@@ -122,6 +122,12 @@ func printReport(out io.Writer, r *verify.Report) {
 		fmt.Fprintf(out, ", without objects from before %s", r.Since.Format(time.RFC3339))
 	}
 	fmt.Fprintln(out)
+	if len(r.Unselected) > 0 {
+		fmt.Fprintf(out, "the objects hold rows of tables that the table mappings do not select, which were not looked at: %s\n", strings.Join(r.Unselected, ", "))
+	}
+	if r.StandsStill {
+		fmt.Fprintln(out, "with migration_type: full-load no changes are sent, so this is exact only while the source stands still: rows that were written to since the load differ")
+	}
 	if r.Faulty() {
 		fmt.Fprintln(out, "what was delivered is not what the source has; binlogstreamer reload-table SCHEMA.TABLE sends a table again")
 	} else if r.Incomplete() == nil {
@@ -140,6 +146,9 @@ func printTable(out io.Writer, t *verify.TableReport) {
 	fmt.Fprintln(out)
 	if t.NotCompared != "" {
 		fmt.Fprintf(out, "  not compared as a whole: %s\n", t.NotCompared)
+	}
+	if t.Note != "" {
+		fmt.Fprintf(out, "  %s\n", t.Note)
 	}
 	for _, d := range t.Differences {
 		fmt.Fprintf(out, "  %s: key %s\n", d.Kind, d.Key)

@@ -211,10 +211,11 @@ func (s *shop) writing() (stop func() int) {
 // TestVerifyWhileWriting blames no row for being on its way, and finds one byte that is different meanwhile.
 func TestVerifyWhileWriting(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		start func(t *testing.T) *shop
+		name    string
+		reshard bool
+		start   func(t *testing.T) *shop
 	}{
-		{"MySQL, S3, partitions", func(t *testing.T) *shop {
+		{"MySQL, S3, partitions", false, func(t *testing.T) *shop {
 			store := testservers.VersityGW(t)
 			store.CreateBucket(t, "tickets")
 			t.Setenv("AWS_ACCESS_KEY_ID", testservers.AccessKey)
@@ -224,7 +225,7 @@ func TestVerifyWhileWriting(t *testing.T) {
 				"compression_format: ZSTD, prefix: \"d/!{partitionKeyFromQuery:operation}/\", error_output_prefix: \"e/\", dynamic_partitioning: {enabled: true}, buffering_hints: {interval_in_seconds: 1}}", store.Endpoint)})
 			return s
 		}},
-		{"MariaDB, folder", func(t *testing.T) *shop { return openShop(t, testservers.MariaDB(t), "") }},
+		{"MariaDB, folder, splits and merges", true, func(t *testing.T) *shop { return openShop(t, testservers.MariaDB(t), "") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := c.start(t)
@@ -232,11 +233,18 @@ func TestVerifyWhileWriting(t *testing.T) {
 			s.once()
 			s.running()
 			stop := s.writing()
+			resharded := func() (int, int) { return 1, 1 }
+			if c.reshard {
+				resharded = s.resharding()
+			}
 			if r := s.verify(exitDone); r.Tail == 0 || len(r.Tables) != 5 {
 				t.Errorf("%d records of the stream's tail, %d tables", r.Tail, len(r.Tables))
 			}
 			s.silently("UPDATE a.t SET b = x'00ff11' WHERE id = 15000")
 			r := s.verify(exitFaults)
+			if splits, merges := resharded(); splits == 0 || merges == 0 {
+				t.Errorf("%d splits and %d merges meanwhile", splits, merges)
+			}
 			if n := stop(); n < 5 {
 				t.Errorf("only %d transactions were written meanwhile", n)
 			}

@@ -98,8 +98,8 @@ func (v *verification) openTables(n int) (open []*table, err error) {
 		if p.NotCompared == "" && t.unknown != "" {
 			p.NotCompared = t.unknown
 		}
-		if t.changed && (p.Begun || p.Through) {
-			*p = progress{TableReport: TableReport{Schema: t.schema, Table: t.name, NotCompared: p.NotCompared, Passing: p.Passing}}
+		if (t.changed || p.waits) && (p.Begun || p.Through) {
+			*p = progress{waits: p.waits, TableReport: TableReport{Schema: t.schema, Table: t.name, NotCompared: p.NotCompared, Passing: p.Passing}}
 			if err := v.db.forget(t.id, markEntry, suspectEntry, progressEntry); err != nil {
 				return nil, err
 			}
@@ -439,7 +439,9 @@ func (w *window) Hold(context.Context) (snapshot.Hold, error) {
 }
 
 // Gone implements snapshot.Window: the table was dropped.
-func (w *window) Gone() { _ = w.Fail(errors.New("it does not exist any more")) }
+func (w *window) Gone() { _ = w.Fail(errGone) }
+
+var errGone = errors.New("it does not exist any more")
 
 // Fail implements snapshot.Window.
 func (w *window) Fail(err error) error {

@@ -24,6 +24,7 @@ const (
 	shardEntry    = 'c' // shard: how far it is replayed
 	filterEntry   = 'f' // shard: its state of de-duplication
 	stateEntry    = 'g' // what belongs to the verification as a whole
+	strayEntry    = 'n' // table: the name of one that is not compared
 	identityEntry = 'i' // what the entries were made for
 )
 
@@ -128,6 +129,9 @@ func setJSON(w pebble.Writer, key []byte, v any) error {
 func entry(kind byte, table uint32, rest ...byte) []byte {
 	return appendEntry(nil, kind, table, rest)
 }
+
+// entryTable is the number in the key of an entry.
+func entryTable(key []byte) uint32 { return binary.BigEndian.Uint32(key[1:]) }
 
 func appendEntry(dst []byte, kind byte, table uint32, rest []byte) []byte {
 	dst = append(dst, kind)

@@ -151,6 +151,9 @@ func (c *counter) add(w *window, chunk *snapshot.Chunk) error {
 		if err != nil {
 			return err
 		}
+		if data, err = e.canonical(data); err != nil {
+			return err
+		}
 		sum, err := content(data)
 		if err != nil {
 			return err

@@ -4,16 +4,18 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/dedupe"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink/stored"
@@ -30,9 +32,8 @@ type listed struct {
 // indexed sums up what the index has.
 type indexed struct {
 	objects  int64
-	bytes    int64 // plain
-	archived int64
-	oldest   time.Time
+	bytes    int64     // plain
+	archived time.Time // when the newest object was stored that the listing calls archived
 }
 
 // order is the place of an object: stream, shard, run, part.
@@ -85,10 +86,11 @@ func (v *verification) index(ctx context.Context) (sum indexed, err error) {
 // certainlyListed is how old an object has to be where nothing says what is stored.
 const certainlyListed = 2 * time.Minute
 
-// limit asks how far each shard is stored.
+// limit asks how far each shard is stored. A shard is asked about before those that it was split from: where it has
+// objects that count, everything of theirs counts.
 func (v *verification) limit(ctx context.Context) error {
 	v.began, v.limits = time.Now(), map[string]string{}
-	for id := range v.listed {
+	for _, id := range childrenFirst(v.listed) {
 		last, known, err := v.cfg.Stored(ctx, v.stream, id)
 		if err != nil {
 			return err
@@ -98,6 +100,56 @@ func (v *verification) limit(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// childrenFirst are the shards, each before those that it goes on behind.
+func childrenFirst(listed map[string]kinesisin.Shard) []string {
+	generations := map[string]int{}
+	var generation func(id string) int
+	generation = func(id string) int {
+		l, there := listed[id]
+		if !there {
+			return 0
+		}
+		if generations[id] == 0 {
+			n := 0
+			for _, p := range l.Parents {
+				n = max(n, generation(p))
+			}
+			generations[id] = n + 1
+		}
+		return generations[id]
+	}
+	return slices.SortedFunc(maps.Keys(listed), func(a, b string) int { return generation(b) - generation(a) })
+}
+
+// leaveNew leaves the objects alone of shards that came into being since the listing began: of what those hold that they
+// go on behind, some may be in no object that counts. They are read from the stream as a whole.
+func (v *verification) leaveNew(ctx context.Context) error {
+	shards, err := v.in.Shards(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range shards {
+		if _, known := v.listed[s.ID]; known {
+			continue
+		}
+		v.listed[s.ID] = s
+		from, to := runsOf(shardName{v.stream.Created.Unix(), s.ID})
+		if err := v.db.DeleteRange(from, to, pebble.NoSync); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runsOf are the bounds of a shard's objects in the index.
+func runsOf(name shardName) (from, to []byte) {
+	from = binary.BigEndian.AppendUint64([]byte{objectEntry}, uint64(name.created))
+	from = append(append(from, name.id...), 0)
+	to = slices.Clone(from)
+	to[len(to)-1] = 1
+	return from, to
 }
 
 // counts says whether an object is one that counts.
@@ -115,11 +167,15 @@ func (s *indexed) add(o *listed) {
 	s.objects++
 	s.bytes += o.Meta.Bytes
 	if o.Archived {
-		s.archived++
+		s.archived = later(s.archived, o.Modified)
 	}
-	if s.oldest.IsZero() || o.Modified.Before(s.oldest) {
-		s.oldest = o.Modified
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
+	return b
 }
 
 func (d *db) keepObject(o *listed) error {
@@ -139,6 +195,8 @@ func (v *verification) describe(ctx context.Context, item stored.Item) (*listed,
 		defer v.replay.mu.Unlock()
 		v.replay.total.Foreign++
 		return nil, nil
+	case err != nil && v.isBody(item.Key):
+		return nil, nil
 	case err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "gzip"):
 		v.replay.mu.Lock()
 		defer v.replay.mu.Unlock()
@@ -148,6 +206,11 @@ func (v *verification) describe(ctx context.Context, item stored.Item) (*listed,
 		return nil, err
 	}
 	return &listed{Key: item.Key, Meta: meta, Archived: item.Archived, Modified: item.Modified}, nil
+}
+
+// isBody says whether an object is the body of a record that was too large for the stream: they may lie beside the others.
+func (v *verification) isBody(key string) bool {
+	return v.cfg.Bodies != nil && strings.HasSuffix(key, ".json") && v.cfg.Bodies.Owns(v.cfg.Objects.String()+"/"+key)
 }
 
 // distinct are the prefixes without those that lie below others.
@@ -225,11 +288,7 @@ func (v *verification) replayChain(ctx context.Context, c chain, sum indexed) er
 	}
 	a := v.replay.applier(s)
 	defer func() { a.batch.Close() }()
-	prefix := []byte{objectEntry}
-	prefix = binary.BigEndian.AppendUint64(prefix, uint64(c.name.created))
-	prefix = append(append(prefix, c.name.id...), 0)
-	end := slices.Clone(prefix)
-	end[len(end)-1] = 1
+	from, to := runsOf(c.name)
 	var run []*listed
 	flush := func() error {
 		if len(run) == 0 {
@@ -239,7 +298,7 @@ func (v *verification) replayChain(ctx context.Context, c chain, sum indexed) er
 		run = nil
 		return err
 	}
-	err = v.eachObject(prefix, end, func(o *listed) (bool, error) {
+	err = v.eachObject(from, to, func(o *listed) (bool, error) {
 		if s.Last != "" && s3sink.CompareSequence(o.Meta.Last, s.Last) <= 0 {
 			v.bytes.done += o.Meta.Bytes // of an earlier attempt
 			return true, nil
@@ -402,9 +461,7 @@ func (v *verification) applyStored(ctx context.Context, a *applier, p *part) err
 // unreadable says what an object that cannot be opened means.
 func (v *verification) unreadable(o *listed, err error, sum indexed) error {
 	if errors.Is(err, stored.ErrArchived) {
-		return fmt.Errorf("object %s (shard %s, records %s to %s) is archived, and %d objects may be; restore them (aws s3api restore-object), "+
-			"or verify what is newer than they are with --since: rows that were not changed since are not covered then: %w",
-			o.Key, o.Meta.Shard, o.Meta.First, o.Meta.Last, max(sum.archived, 1), err)
+		return &ArchivedError{Key: o.Key, Shard: o.Meta.Shard, First: o.Meta.First, Last: o.Meta.Last, Stored: o.Modified, Newest: later(sum.archived, o.Modified), Err: err}
 	}
 	if damage, ok := errors.AsType[*stored.DamageError](err); ok {
 		v.replay.mu.Lock()

@@ -29,6 +29,9 @@ type table struct {
 	seed      uint64
 	threshold uint64 // of the hashes of keys that are looked at; 0: all
 
+	stray  bool     // it is not compared: see stray.go
+	cutter *encoder // of a table without a key whose LOBs may be cut; the replay's mutex covers it
+
 	// The replay's mutex covers these.
 	drops   map[uint32]drop // by shard: rows of it that were applied before are gone
 	created bool            // the record that announces the table was replayed: all that followed it is there
@@ -86,7 +89,8 @@ type replay struct {
 	bodies s3sink.Bodies
 	tables map[tableName]*table
 
-	mu     sync.RWMutex // covers everything below, and that a batch and what is known of it change together
+	mu     sync.RWMutex         // covers everything below, and that a batch and what is known of it change together
+	strays map[tableName]*table // that are not compared; nil: nobody asks for them
 	shards map[shardName]*shard
 	byID   map[uint32]*shard
 	total  general
@@ -154,10 +158,16 @@ func (a *applier) apply(ctx context.Context, raw []byte) error {
 	}
 	t := a.r.tables[tableName{h.Schema, h.Table}]
 	if t == nil {
-		return nil
+		if t, err = a.r.stray(&h); t == nil || err != nil {
+			return err
+		}
 	}
 	if h.RecordType == "control" {
 		return a.control(t, &h)
+	}
+	if t.stray {
+		a.r.total.Order++
+		return a.strayRow(t, &h, raw)
 	}
 	if at, ok := record.ParseSpilled(raw); ok {
 		if raw, err = a.r.body(ctx, at); err != nil {
@@ -219,6 +229,14 @@ func (a *applier) multiset(t *table, h *record.Header, parts record.Parts) error
 }
 
 func (a *applier) count(t *table, h *record.Header, data []byte, n int64) error {
+	if t.cutter != nil {
+		cut, err := t.cutter.canonical(data)
+		if err != nil {
+			a.r.fault("a record of %s in shard %s: %v", t.full(), a.s.ID, err)
+			return nil
+		}
+		data = cut
+	}
 	sum, err := content(data)
 	if err != nil {
 		a.r.fault("a record of %s in shard %s: %v", t.full(), a.s.ID, err)

@@ -9,11 +9,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin/kinesistest"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink/stored"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
@@ -47,6 +49,7 @@ type history struct {
 	place  int
 	number int
 	clock  time.Time
+	stream *kinesistest.Stream // that it is written to as well; may be nil
 }
 
 func newHistory(seed uint64) *history {
@@ -54,7 +57,13 @@ func newHistory(seed uint64) *history {
 	h.open(0, 1<<15)
 	h.open(1<<15, 1<<16)
 	h.control("create-table")
-	for range 300 {
+	h.goOn(300)
+	return h
+}
+
+// goOn lets something happen n times.
+func (h *history) goOn(n int) {
+	for range n {
 		switch n := h.r.IntN(60); {
 		case n == 0:
 			h.control("drop-table")
@@ -71,7 +80,6 @@ func newHistory(seed uint64) *history {
 			h.step()
 		}
 	}
-	return h
 }
 
 func (h *history) open(low, end uint32, parents ...string) {
@@ -84,6 +92,9 @@ func (h *history) split() {
 		return
 	}
 	l.closed = true
+	if h.stream != nil {
+		h.stream.Split(l.id)
+	}
 	middle := l.low + 1 + uint32(h.r.IntN(int(l.end-l.low-1)))
 	h.open(l.low, middle, l.id)
 	h.open(middle, l.end, l.id)
@@ -94,6 +105,9 @@ func (h *history) merge() {
 	for _, b := range h.lanes {
 		if !b.closed && b.low == a.end {
 			a.closed, b.closed = true, true
+			if h.stream != nil {
+				h.stream.Merge(a.id, b.id)
+			}
 			h.open(a.low, b.end, a.id, b.id)
 			return
 		}
@@ -168,6 +182,9 @@ func (h *history) control(operation string) {
 func (h *history) put(l *lane, x line) {
 	h.seq++
 	x.seq = h.seq
+	if h.stream != nil {
+		x.seq, _ = strconv.Atoi(h.stream.Put(l.id, []byte(x.text)))
+	}
 	l.lines = append(l.lines, x)
 }
 
@@ -189,8 +206,9 @@ func (h *history) last() (*lane, int) {
 type memory map[string]object
 
 type object struct {
-	meta s3sink.Meta
-	body []byte
+	meta     s3sink.Meta
+	body     []byte
+	modified time.Time
 }
 
 func (memory) String() string { return "memory" }
@@ -198,7 +216,7 @@ func (memory) String() string { return "memory" }
 func (m memory) List(_ context.Context, prefix string, fn func(stored.Item) error) error {
 	for key, o := range m {
 		if strings.HasPrefix(key, prefix) {
-			if err := fn(stored.Item{Key: key, Size: int64(len(o.body)), Modified: time.Unix(2000, 0)}); err != nil {
+			if err := fn(stored.Item{Key: key, Size: int64(len(o.body)), Modified: o.modified}); err != nil {
 				return err
 			}
 		}
@@ -239,7 +257,7 @@ func (h *history) deliver(t *testing.T, into memory) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				into[o.Key] = object{o.Meta, bytes.Clone(o.Body)}
+				into[o.Key] = object{o.Meta, bytes.Clone(o.Body), time.Unix(2000, 0)}
 			}
 		}
 	}
@@ -280,7 +298,16 @@ func (h *history) replayed(t *testing.T, known bool) (rows map[string]string, fa
 	if err := v.replayObjects(t.Context(), sum); err != nil {
 		t.Fatal(err)
 	}
-	rows = map[string]string{}
+	if !a.created {
+		t.Error("the record that announces the table was not seen")
+	}
+	return v.rowsOf(t, a), v.replay.total.Count
+}
+
+// rowsOf are the rows that the replay holds.
+func (v *verification) rowsOf(t *testing.T, a *table) map[string]string {
+	t.Helper()
+	rows := map[string]string{}
 	for i := range 40 {
 		data, _, err := v.replay.at(a, []byte(fmt.Sprint(i)))
 		if err != nil {
@@ -290,10 +317,7 @@ func (h *history) replayed(t *testing.T, known bool) (rows map[string]string, fa
 			rows[fmt.Sprint(i)] = string(data)
 		}
 	}
-	if !a.created {
-		t.Error("the record that announces the table was not seen")
-	}
-	return rows, v.replay.total.Count
+	return rows
 }
 
 const histories = 16

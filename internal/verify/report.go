@@ -22,6 +22,11 @@ type Report struct {
 	Faults     []string `json:"faults,omitempty"` // the first of them
 	FaultCount int64    `json:"fault_count"`
 	Foreign    int64    `json:"foreign_objects"` // that are none of this stream's
+	// StandsStill says that no changes are sent, so that what is found is exact only if the source was not written to
+	// since its tables were loaded.
+	StandsStill bool `json:"exact_only_while_source_stands_still"`
+	// Unselected are tables with rows in the objects that the mappings do not select any more. Nothing was compared.
+	Unselected []string `json:"unselected_tables,omitempty"`
 }
 
 // TableReport is what was found in one table.
@@ -36,6 +41,7 @@ type TableReport struct {
 	Cut         int64        `json:"cut_lobs,omitempty"` // rows whose LOBs were cut as truncate-lob says, and are equal otherwise
 	NotCompared string       `json:"not_compared,omitempty"`
 	Passing     bool         `json:"passing,omitempty"` // the reason in NotCompared passes by itself
+	Note        string       `json:"note,omitempty"`    // what else is to be said
 	Differences []Difference `json:"differences,omitempty"`
 }
 
@@ -103,6 +109,25 @@ func (e *IncompleteError) Error() string {
 
 // RestartHelps says whether another verification later on may do better.
 func (e *IncompleteError) RestartHelps() bool { return e.Passing }
+
+// ArchivedError is returned for an object that its store cannot give at once. Without it nothing can be said of any row
+// that it holds, and so nothing is.
+type ArchivedError struct {
+	Key                string
+	Shard, First, Last string
+	Stored, Newest     time.Time // when it was stored; and the newest one of which the listing says the same
+	Err                error
+}
+
+// Error says which records cannot be read, what that means and what can be done.
+func (e *ArchivedError) Error() string {
+	return fmt.Sprintf("object %s (stored %s, shard %s, records %s to %s) is archived and cannot be read, so nothing was compared; "+
+		"restore such objects (aws s3api restore-object) and verify again, or leave them alone with --since %s: rows without a newer record are not covered then: %v",
+		e.Key, e.Stored.UTC().Format(time.RFC3339), e.Shard, e.First, e.Last, e.Newest.UTC().Truncate(time.Second).Add(time.Second).Format(time.RFC3339), e.Err)
+}
+
+// Unwrap gives what the store said.
+func (e *ArchivedError) Unwrap() error { return e.Err }
 
 // BehindError is returned when replicate does not send what the source has.
 type BehindError struct {

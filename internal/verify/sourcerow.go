@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
@@ -26,7 +27,9 @@ type encoder struct {
 	plan     *record.Plan
 	lobBytes int
 	double   bool // records hold a before-image, too
+	before   bool // and it has LOBs, of any size
 	buf, key []byte
+	short    []byte
 	stamp    record.Stamp
 }
 
@@ -37,7 +40,8 @@ func (v *verification) encoder(t *schema.Table, layout *schema.TextLayout) (*enc
 	if err != nil {
 		return nil, err
 	}
-	return &encoder{plan: plan, lobBytes: v.cfg.LOBBytes, double: options.BeforeImage.Enabled}, nil
+	return &encoder{plan: plan, lobBytes: v.cfg.LOBBytes, double: options.BeforeImage.Enabled,
+		before: options.BeforeImage.Enabled && options.BeforeImage.ColumnFilter == record.FilterAll}, nil
 }
 
 // row gives the row's data, valid until the next call.
@@ -65,17 +69,36 @@ func (e *encoder) kept(row [][]byte) (*sourceRow, error) {
 		return nil, err
 	}
 	parts, err := record.Split(record1)
-	s.cut = parts.Data
+	if !bytes.Equal(parts.Data, s.data) {
+		s.cut = parts.Data
+	}
 	return s, err
 }
 
-// cuts says whether a record of a row may have been too large for the stream: the least that streams take is 1 MiB.
+// canonical gives the data of a row of a table without a key as it is counted: with its LOBs cut, if those of its record
+// may have been. It is valid until the next call.
+func (e *encoder) canonical(data []byte) ([]byte, error) {
+	if !e.cuts(len(data)) {
+		return data, nil
+	}
+	var err error
+	e.short, err = e.plan.CutData(e.short[:0], data, e.lobBytes)
+	return e.short, err
+}
+
+// cuts says whether a record of a row may have been too large for the stream, which takes 1 MiB at the least. An update's
+// record has the row as it was before as well, which may have been any size.
 func (e *encoder) cuts(size int) bool {
 	const metadata = 4 << 10
-	if e.double {
+	switch {
+	case e.lobBytes == 0:
+		return false
+	case e.before:
+		return size > e.lobBytes
+	case e.double:
 		size *= 2
 	}
-	return e.lobBytes > 0 && size > 1<<20-metadata
+	return size > 1<<20-metadata
 }
 
 // rowKey gives the row's key, valid until the next call.

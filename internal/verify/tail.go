@@ -156,7 +156,8 @@ func (v *verification) ended(id string) bool {
 	return s != nil && s.Ended
 }
 
-// readShard reads a shard until an answer to a call that was made since says that there is nothing more.
+// readShard reads a shard until an answer to a call that was made since says that there is nothing more. One that was
+// closed by then is read to its end: those behind it may hold what was there as well.
 func (v *verification) readShard(ctx context.Context, s *shard, l kinesisin.Shard, since time.Time) error {
 	request := kinesisin.Request{Shard: s.ID, From: kinesisin.Horizon()}
 	if s.Last != "" {
@@ -173,7 +174,7 @@ func (v *verification) readShard(ctx context.Context, s *shard, l kinesisin.Shar
 		if err := v.applyBatch(ctx, a, b); err != nil {
 			return err
 		}
-		if !b.End && reached(b, since) {
+		if !b.End && !l.Closed && reached(b, since) {
 			return errCaughtUp
 		}
 		return nil

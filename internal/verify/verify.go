@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
 
@@ -78,7 +80,7 @@ func (v *verification) run(ctx context.Context) (*Report, error) {
 	if err := v.compareAll(ctx); err != nil {
 		return nil, err
 	}
-	return v.report(resumed)
+	return v.report(ctx, resumed)
 }
 
 // prepare looks at the stream, the source and its tables.
@@ -131,6 +133,9 @@ func (v *verification) findTables(ctx context.Context, conn *client.Conn) error 
 		asked[name] = true
 	}
 	v.replay = &replay{bodies: v.cfg.Bodies, tables: map[tableName]*table{}, shards: map[shardName]*shard{}, byID: map[uint32]*shard{}}
+	if len(v.cfg.Tables) == 0 {
+		v.replay.strays = map[tableName]*table{}
+	}
 	for _, n := range names {
 		full := n.Schema + "." + n.Name
 		if n.View || !selected(n.Schema, n.Name) || len(v.cfg.Tables) > 0 && !asked[full] {
@@ -164,6 +169,15 @@ func (v *verification) define(ctx context.Context, conn *client.Conn, n source.T
 	t := &table{id: uint32(len(v.tables) + 1), schema: n.Schema, name: n.Name, def: def, drops: map[uint32]drop{}}
 	for _, c := range def.Key {
 		t.keyNames = append(t.keyNames, def.Columns[c].Name)
+	}
+	if len(t.keyNames) == 0 && v.cfg.LOBBytes > 0 {
+		layout, err := schema.NewTextLayout(def, v.cfg.Rendered)
+		if err != nil {
+			return nil, err
+		}
+		if t.cutter, err = v.encoder(def, layout); err != nil {
+			return nil, err
+		}
 	}
 	t.seed = xxhash.Sum64String(t.full())
 	if v.cfg.Sample < 1 {
@@ -261,7 +275,10 @@ func (v *verification) restore() error {
 	}); err != nil {
 		return err
 	}
-	for _, t := range v.tables {
+	if err := v.restoreStrays(); err != nil {
+		return err
+	}
+	for _, t := range slices.Concat(v.tables, slices.Collect(maps.Values(r.strays))) {
 		t.created = slices.Contains(r.total.Created, t.id)
 		for _, u := range r.total.Unknown {
 			if reason, ok := strings.CutPrefix(u, t.full()+" "); ok {
@@ -321,6 +338,9 @@ func (v *verification) replayAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := v.leaveNew(ctx); err != nil {
+			return err
+		}
 		// A row's data is about half of its record, and the store compresses it.
 		if err := v.db.room(minimumFree + int64(float64(sum.bytes)*v.cfg.Sample/4)); err != nil {
 			return err
@@ -364,11 +384,9 @@ func (v *verification) progress(p Progress) {
 	v.cfg.Progress(p)
 }
 
-// loaded waits for the loads of the tables to end, for as long as is allowed. What cannot be compared gets a reason.
+// loaded waits for the loads of the tables to end, for as long as is allowed. What cannot be compared gets a reason: of a
+// table that is suspended nothing is sent, so its rows differ as they should.
 func (v *verification) loaded(ctx context.Context) error {
-	if !v.cfg.Loads {
-		return nil
-	}
 	began := time.Now()
 	for {
 		saved, err := v.cfg.Saved(ctx)
@@ -381,11 +399,20 @@ func (v *verification) loaded(ctx context.Context) error {
 			if p.waits {
 				p.NotCompared, p.Passing, p.waits = "", false, false
 			}
-			switch state := saved.States[t.full()]; {
+			state := saved.States[t.full()]
+			there := true
+			if v.cfg.Loads && state != StateCompleted {
+				if there, err = v.exists(ctx, t); err != nil {
+					return err
+				}
+			}
+			switch {
+			case !there:
+				p.NotCompared = errGone.Error()
 			case saved.Suspended[t.full()] != "":
 				p.waits = true
 				p.NotCompared = "it is suspended: " + saved.Suspended[t.full()] + "; cure that, then binlogstreamer reload-table " + t.full()
-			case state != StateCompleted:
+			case v.cfg.Loads && state != StateCompleted:
 				p.waits = true
 				p.NotCompared, p.Passing = fmt.Sprintf("its load is not through (%s); verify it when it is", orUnknown(state)), true
 				waiting = t.full()
@@ -401,6 +428,16 @@ func (v *verification) loaded(ctx context.Context) error {
 	}
 }
 
+// exists says whether the source has a table.
+func (v *verification) exists(ctx context.Context, t *table) (there bool, err error) {
+	err = v.onSource(ctx, func(conn *client.Conn) error {
+		engine, err := source.TableEngine(ctx, conn, t.schema, t.name)
+		there = engine != ""
+		return err
+	})
+	return there, err
+}
+
 func orUnknown(state string) string {
 	if state == "" {
 		return "replicate does not know it yet"
@@ -409,11 +446,12 @@ func orUnknown(state string) string {
 }
 
 // report sums up.
-func (v *verification) report(resumed bool) (*Report, error) {
+func (v *verification) report(ctx context.Context, resumed bool) (*Report, error) {
 	total := &v.replay.total
 	r := &Report{
 		Position: v.passed, Objects: total.Objects, Records: total.Records, Tail: total.Tail, Sample: v.cfg.Sample, Resumed: resumed,
 		Faults: total.Faults, FaultCount: total.Count, Foreign: total.Foreign,
+		StandsStill: !v.cfg.Changes,
 	}
 	if !v.cfg.Since.IsZero() {
 		r.Since = &v.cfg.Since
@@ -421,5 +459,9 @@ func (v *verification) report(resumed bool) (*Report, error) {
 	for _, t := range v.tables {
 		r.Tables = append(r.Tables, v.compare.of(t).TableReport)
 	}
+	if err := v.vanished(ctx, r); err != nil {
+		return nil, err
+	}
+	r.Position = v.passed
 	return r, nil
 }
