@@ -357,7 +357,7 @@ func (s *shop) reshard(ctx context.Context) map[string]int {
 			return n
 		}
 		n[what]++
-		_ = backoff.Sleep(ctx, 250*time.Millisecond) // its end is looked at above
+		_ = backoff.Sleep(ctx, time.Second) // its end is looked at above
 	}
 	return n
 }

@@ -111,18 +111,19 @@ func sent(at, to source.Position) bool {
 // errCaughtUp ends the reading of a shard.
 var errCaughtUp = errors.New("everything that was there is read")
 
-// readTail reads every shard to where it ends now, parents before children.
+// readTail reads every shard to where it ends now, parents before children. Those that come into being meanwhile hold
+// nothing that is older, so however often shards are split, it ends.
 func (v *verification) readTail(ctx context.Context) error {
 	since := time.Now()
 	through := map[string]bool{}
+	shards, err := v.in.Shards(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range shards {
+		v.listed[s.ID] = s
+	}
 	for {
-		shards, err := v.in.Shards(ctx)
-		if err != nil {
-			return err
-		}
-		for _, s := range shards {
-			v.listed[s.ID] = s
-		}
 		ready := kinesisin.Ready(shards, v.ended)
 		group, groupCtx := errgroup.WithContext(ctx)
 		group.SetLimit(tailReaders)
