@@ -135,7 +135,7 @@ func newArchive(t *testing.T, store *testservers.AWSServer) *archive {
 	a := &archive{}
 	proxy := &httputil.ReverseProxy{
 		Transport: &http.Transport{DisableKeepAlives: true},
-		Director:  func(r *http.Request) { r.URL.Scheme, r.URL.Host = target.Scheme, target.Host },
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host }, // signed with the host as it came
 		ModifyResponse: func(r *http.Response) error {
 			stored, err := http.ParseTime(r.Header.Get("Last-Modified"))
 			if r.Request.Method != http.MethodGet || r.StatusCode != http.StatusOK || err != nil || stored.Unix() >= a.before.Load() {
