@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,27 +25,9 @@ type service struct {
 	file string // its configuration
 	conn *net.UnixConn
 	http string
-	log  *lockedBuffer
+	log  *output
 	end  func(os.Signal) error
 	send func(os.Signal)
-}
-
-// lockedBuffer is a log that is read while it grows.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // startService starts a command with a configuration to which an address for the console is added.
@@ -57,7 +37,7 @@ func startService(t *testing.T, file, command string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{t: t, file: filepath.Join(filepath.Dir(file), command+"-"+fmt.Sprint(port)+".yaml"), http: fmt.Sprintf("127.0.0.1:%d", port), log: new(lockedBuffer)}
+	s := &service{t: t, file: filepath.Join(filepath.Dir(file), command+"-"+fmt.Sprint(port)+".yaml"), http: fmt.Sprintf("127.0.0.1:%d", port), log: new(output)}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
