@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
@@ -85,7 +84,7 @@ func measureScale(ctx context.Context, s settings) (err error) {
 	}()
 	group.Go(func() error { return node.Run(below) })
 	m.params.Dir = dir
-	m.stream = kinesis.New(kinesis.Options{Region: "us-east-1", Credentials: awsConfig().Credentials, BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: node.HTTPClient(), APIOptions: []func(*middleware.Stack) error{requestbody.Plain}})
+	m.stream = kinesis.New(kinesis.Options{Region: "us-east-1", Credentials: awsConfig().Credentials, BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: node.HTTPClient(), APIOptions: requestbody.Options()})
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	if err := m.throughput(ctx, s.Deliver<<20/scaleRecord, out); err != nil {
 		return err

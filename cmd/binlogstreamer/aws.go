@@ -12,7 +12,6 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
-	"github.com/aws/smithy-go/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
@@ -36,14 +35,11 @@ func embeddedNode(cfg *config.Pipeline, stream string, log *slog.Logger, registr
 // streamAWS is how the stream is reached: configuration and endpoint of an SDK client.
 func streamAWS(ctx context.Context, cfg *config.Pipeline, node *localstream.Node) (aws.Config, string, error) {
 	if node != nil {
-		return aws.Config{Region: "us-east-1", Credentials: anybody, HTTPClient: node.HTTPClient(), APIOptions: plainBodies}, node.Endpoint(), nil
+		return aws.Config{Region: "us-east-1", Credentials: anybody, HTTPClient: node.HTTPClient(), APIOptions: requestbody.Options()}, node.Endpoint(), nil
 	}
 	c, err := loadAWS(ctx, cfg, "stream", cfg.Stream.Region, cfg.Stream.Endpoint)
 	return c, cfg.Stream.Endpoint, err
 }
-
-// plainBodies is what every client is made with.
-var plainBodies = []func(*middleware.Stack) error{requestbody.Plain}
 
 // anybody are credentials for servers that don't look at them.
 var anybody = credentials.NewStaticCredentialsProvider("embedded", "embedded", "")
@@ -70,7 +66,7 @@ func loadAWS(ctx context.Context, cfg *config.Pipeline, section, region, endpoin
 	if err != nil {
 		return c, fmt.Errorf("load the AWS settings for %s: %w", section, err)
 	}
-	c.APIOptions = append(c.APIOptions, plainBodies...)
+	c.APIOptions = append(c.APIOptions, requestbody.Options()...)
 	if c.Region == "" && endpoint != "" {
 		c.Region = "us-east-1" // goes into signatures only
 	}

@@ -21,17 +21,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/backoff"
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/dynamo"
 	"github.com/binlogstreamer/binlogstreamer/internal/faultproxy"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
-	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
@@ -211,7 +208,7 @@ func (c *chaos) proxy(name string, service faultproxy.Service, target string, fa
 func (c *chaos) name() string { return fmt.Sprintf("chaos-%d-%d", c.seed, time.Now().UnixNano()%1e9) }
 
 func (c *chaos) startStream(servers *laneServers) {
-	target := ""
+	var target string
 	if c.shape.stream == "embedded" {
 		node, err := localstream.New(localstream.Config{Dir: filepath.Join(c.dir, "stream"), Stream: streamName, Shards: shards, Logger: quiet})
 		if err != nil {
@@ -230,11 +227,7 @@ func (c *chaos) startStream(servers *laneServers) {
 		server.CreateStream(c.t, c.streamName, shards)
 		target = server.Endpoint
 	}
-	c.direct = kinesis.New(kinesis.Options{
-		Region: testservers.Region, BaseEndpoint: &target, HTTPClient: (&testservers.AWSServer{}).Config().HTTPClient,
-		Credentials: credentials.NewStaticCredentialsProvider(testservers.AccessKey, testservers.SecretKey, ""),
-		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
-	})
+	c.direct = (&testservers.AWSServer{Endpoint: target}).Kinesis()
 	c.streamEndpoint = c.proxy("stream", faultproxy.Kinesis, target, streamFaults)
 }
 

@@ -21,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
@@ -186,7 +185,7 @@ func (p *pipelineUnderTest) api(t *testing.T) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		Region: "eu-west-1", BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: node.HTTPClient(),
 		Credentials: credentials.NewStaticCredentialsProvider("embedded", "embedded", ""),
-		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
+		APIOptions:  requestbody.Options(),
 	})
 }
 

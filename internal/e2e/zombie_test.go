@@ -8,15 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/smithy-go/middleware"
-
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/dynamo"
 	"github.com/binlogstreamer/binlogstreamer/internal/faultproxy"
 	"github.com/binlogstreamer/binlogstreamer/internal/localstream"
-	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
@@ -49,11 +44,7 @@ func TestLoadBesideAZombie(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := "http://" + addr
-	c.direct = kinesis.New(kinesis.Options{
-		Region: testservers.Region, BaseEndpoint: &target, HTTPClient: (&testservers.AWSServer{}).Config().HTTPClient,
-		Credentials: credentials.NewStaticCredentialsProvider(testservers.AccessKey, testservers.SecretKey, ""),
-		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
-	})
+	c.direct = (&testservers.AWSServer{Endpoint: target}).Kinesis()
 	server := testservers.Dynalite(t)
 	table := &dynamo.Table{API: server.DynamoDB(), Name: "state"}
 	c.openStore = func() (checkpoint.Store, error) { return checkpoint.NewDynamoDB(table, 0), nil }

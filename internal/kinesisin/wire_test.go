@@ -13,7 +13,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 )
@@ -45,7 +44,7 @@ func askBoth(t testing.TB, status int, body string) (same bool, direct bool) {
 	client := kinesis.New(kinesis.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{},
 		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		APIOptions: []func(*middleware.Stack) error{requestbody.Plain},
+		APIOptions: requestbody.Options(),
 	})
 	in := &kinesis.GetRecordsInput{ShardIterator: aws.String("i")}
 	ask := func(options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/smithy-go/middleware"
 	"go.uber.org/goleak"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
@@ -70,7 +69,7 @@ func client(t testing.TB, n *Node, opts ...func(*kinesis.Options)) *kinesis.Clie
 		BaseEndpoint: aws.String(n.Endpoint()),
 		HTTPClient:   h,
 		Credentials:  credentials.NewStaticCredentialsProvider("any", "any", ""),
-		APIOptions:   []func(*middleware.Stack) error{requestbody.Plain},
+		APIOptions:   requestbody.Options(),
 	}, opts...)
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
@@ -81,7 +80,7 @@ func embeddedStream(t *testing.T) (*kinesis.Client, func()) {
 	client := kinesis.New(kinesis.Options{
 		Region: "eu-west-1", BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: h,
 		Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
-		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
+		APIOptions:  requestbody.Options(),
 	})
 	awaitStream(t, client)
 	return client, func() { awaitStream(t, client) }

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/aws/smithy-go/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
@@ -62,7 +61,7 @@ func newBench(t *testing.T, db *testservers.MySQLServer) *bench {
 	b.api = kinesis.New(kinesis.Options{
 		Region: "eu-west-1", BaseEndpoint: aws.String(node.Endpoint()), HTTPClient: http, Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("embedded", "embedded", ""),
-		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
+		APIOptions:  requestbody.Options(),
 	})
 	return b
 }

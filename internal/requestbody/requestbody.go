@@ -19,6 +19,9 @@ import (
 // id is the middleware's name in the SDK's stack.
 const id = "PlainRequestBody"
 
+// Options are the API options of a client that has no others.
+func Options() []func(*middleware.Stack) error { return []func(*middleware.Stack) error{Plain} }
+
 // Plain is an API option for SDK clients (aws.Config.APIOptions, or Options.APIOptions of a service): their request
 // bodies can be read and sought, and no more. It may be given more than once.
 func Plain(stack *middleware.Stack) error {

@@ -18,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/childproc"
 	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
@@ -65,7 +64,7 @@ func (s *AWSServer) Config() aws.Config {
 		Region:      Region,
 		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
 		HTTPClient:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, // no idle connection outlives a test
-		APIOptions:  []func(*middleware.Stack) error{requestbody.Plain},
+		APIOptions:  requestbody.Options(),
 	}
 }
 
@@ -253,16 +252,22 @@ func (s *AWSServer) run(ctx context.Context) error {
 
 // answersHTTP is satisfied by any HTTP answer, also by a refusal of the unsigned request.
 func answersHTTP(ctx context.Context, port int) error {
+	_, err := probeHTTP(ctx, port, "/")
+	return err
+}
+
+// probeHTTP asks a server on this machine, on a connection of its own, and gives the answer's status code.
+func probeHTTP(ctx context.Context, port int, path string) (status int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Second, errors.New("no HTTP answer"))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(port)+"/", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(port)+path, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return resp.Body.Close()
+	return resp.StatusCode, resp.Body.Close()
 }

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/childproc"
 )
@@ -74,22 +73,11 @@ func prometheusProgram(name string) (string, error) {
 
 // answersReady waits until Prometheus has read its files.
 func answersReady(ctx context.Context, port int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Second, errors.New("no HTTP answer"))
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(port)+"/-/ready", nil)
-	if err != nil {
-		return err
+	status, err := probeHTTP(ctx, port, "/-/ready")
+	if err == nil && status != http.StatusOK {
+		err = errors.New(strconv.Itoa(status) + " " + http.StatusText(status))
 	}
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
-	}
-	return nil
+	return err
 }
 
 // Get asks the HTTP API, and gives the answer's data.
