@@ -44,7 +44,7 @@ func appendInet4(dst, b []byte) []byte {
 		if i > 0 {
 			dst = append(dst, '.')
 		}
-		dst = strconv.AppendUint(dst, uint64(n), 10)
+		dst = AppendUint(dst, uint64(n))
 	}
 	return dst
 }

@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"encoding/binary"
-	"strconv"
-)
+import "encoding/binary"
 
 // maxPrecision is the most digits a DECIMAL can have.
 const maxPrecision = 65
@@ -58,7 +55,7 @@ func unpackDecimal(dst, v []byte, precision, scale int, trim bool) ([]byte, erro
 		case nonZero:
 			dst = appendPadded(dst, n, digits)
 		case n != 0:
-			dst = strconv.AppendUint(dst, uint64(n), 10)
+			dst = AppendUint(dst, uint64(n))
 			nonZero = true
 		}
 		whole -= digits
@@ -120,17 +117,6 @@ func (p *packedDigits) next(digits int) (uint32, bool) {
 	p.v = p.v[size:]
 	return n, n < powersOfTen[digits]
 }
-
-// pairs are the numbers 00 to 99 in digits, the first digit in the low byte.
-var pairs = func() (p [100]uint16) {
-	for n := range p {
-		p[n] = uint16('0'+n/10) | uint16('0'+n%10)<<8
-	}
-	return p
-}()
-
-// putPair writes the two digits of n < 100 to the start of b.
-func putPair(b []byte, n uint32) { binary.LittleEndian.PutUint16(b, pairs[n]) }
 
 // appendPadded writes n in the given number of digits, at most 9, with leading zeros.
 func appendPadded(dst []byte, n uint32, digits int) []byte {

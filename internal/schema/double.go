@@ -21,7 +21,7 @@ func appendDouble(dst []byte, f float64) ([]byte, error) {
 		return dst, corrupt("%v is no JSON number", f)
 	}
 	if i := int64(f); f > -1e15 && f < 1e15 && float64(i) == f && (i != 0 || !math.Signbit(f)) {
-		return strconv.AppendInt(dst, i, 10), nil
+		return AppendInt(dst, i), nil
 	}
 	d, precision := shortest(f), fewDigits
 	switch {
@@ -149,7 +149,7 @@ func (d *digits) appendScientific(dst []byte) []byte {
 func (d *digits) appendExponent(dst []byte, likeC bool) []byte {
 	exponent := d.point - 1
 	if !likeC {
-		return strconv.AppendInt(dst, int64(exponent), 10)
+		return AppendInt(dst, int64(exponent))
 	}
 	sign := byte('+')
 	if exponent < 0 {
@@ -159,5 +159,5 @@ func (d *digits) appendExponent(dst []byte, likeC bool) []byte {
 	if exponent < 10 {
 		dst = append(dst, '0')
 	}
-	return strconv.AppendInt(dst, int64(exponent), 10)
+	return AppendInt(dst, int64(exponent))
 }

@@ -3,7 +3,6 @@ package schema
 import (
 	"encoding/binary"
 	"math"
-	"strconv"
 )
 
 // The codecs of the row image, one function per type. Split hands them values of the right size; they check it all
@@ -18,70 +17,70 @@ func imageInt8(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 1 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendInt(dst, int64(int8(v[0])), 10), nil
+	return AppendInt(dst, int64(int8(v[0]))), nil
 }
 
 func imageUint8(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 1 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendUint(dst, uint64(v[0]), 10), nil
+	return AppendUint(dst, uint64(v[0])), nil
 }
 
 func imageInt16(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 2 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendInt(dst, int64(int16(binary.LittleEndian.Uint16(v))), 10), nil
+	return AppendInt(dst, int64(int16(binary.LittleEndian.Uint16(v)))), nil
 }
 
 func imageUint16(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 2 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendUint(dst, uint64(binary.LittleEndian.Uint16(v)), 10), nil
+	return AppendUint(dst, uint64(binary.LittleEndian.Uint16(v))), nil
 }
 
 func imageInt24(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 3 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendInt(dst, int64(int32(littleEndian(v)<<8)>>8), 10), nil
+	return AppendInt(dst, int64(int32(littleEndian(v)<<8)>>8)), nil
 }
 
 func imageUint24(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 3 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendUint(dst, littleEndian(v), 10), nil
+	return AppendUint(dst, littleEndian(v)), nil
 }
 
 func imageInt32(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 4 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendInt(dst, int64(int32(binary.LittleEndian.Uint32(v))), 10), nil
+	return AppendInt(dst, int64(int32(binary.LittleEndian.Uint32(v)))), nil
 }
 
 func imageUint32(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 4 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendUint(dst, uint64(binary.LittleEndian.Uint32(v)), 10), nil
+	return AppendUint(dst, uint64(binary.LittleEndian.Uint32(v))), nil
 }
 
 func imageInt64(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 8 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendInt(dst, int64(binary.LittleEndian.Uint64(v)), 10), nil
+	return AppendInt(dst, int64(binary.LittleEndian.Uint64(v))), nil
 }
 
 func imageUint64(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != 8 {
 		return dst, c.wrongSize(v)
 	}
-	return strconv.AppendUint(dst, binary.LittleEndian.Uint64(v), 10), nil
+	return AppendUint(dst, binary.LittleEndian.Uint64(v)), nil
 }
 
 func imageFloat(c *column, dst, v []byte) ([]byte, error) {
@@ -111,11 +110,11 @@ func imageYear(c *column, dst, v []byte) ([]byte, error) {
 	case len(v) != 1:
 		return dst, c.wrongSize(v)
 	case c.def.Length == 2:
-		return strconv.AppendUint(dst, uint64(v[0]%100), 10), nil
+		return AppendUint(dst, uint64(v[0]%100)), nil
 	case v[0] == 0:
 		return append(dst, '0'), nil
 	}
-	return strconv.AppendUint(dst, 1900+uint64(v[0]), 10), nil
+	return AppendUint(dst, 1900+uint64(v[0])), nil
 }
 
 func imageDateJSON(c *column, dst, v []byte) ([]byte, error) {
@@ -250,7 +249,7 @@ func bitCodec(def *Column) appendFunc {
 	if def.Length == 1 {
 		return oneBit
 	}
-	return bits
+	return bitString
 }
 
 func oneBit(c *column, dst, v []byte) ([]byte, error) {
@@ -263,7 +262,7 @@ func oneBit(c *column, dst, v []byte) ([]byte, error) {
 	return append(dst, "false"...), nil
 }
 
-func bits(c *column, dst, v []byte) ([]byte, error) {
+func bitString(c *column, dst, v []byte) ([]byte, error) {
 	if len(v) != c.size {
 		return dst, c.wrongSize(v)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
-	"strconv"
 )
 
 // The kinds of value in MySQL's binary JSON.
@@ -84,17 +83,17 @@ func (d *docWriter) value(kind byte, v []byte, depth int) bool {
 func (d *docWriter) integer(kind byte, v []byte) bool {
 	switch {
 	case kind == docInt16 && len(v) >= 2:
-		d.dst = strconv.AppendInt(d.dst, int64(int16(binary.LittleEndian.Uint16(v))), 10)
+		d.dst = AppendInt(d.dst, int64(int16(binary.LittleEndian.Uint16(v))))
 	case kind == docUint16 && len(v) >= 2:
-		d.dst = strconv.AppendUint(d.dst, uint64(binary.LittleEndian.Uint16(v)), 10)
+		d.dst = AppendUint(d.dst, uint64(binary.LittleEndian.Uint16(v)))
 	case kind == docInt32 && len(v) >= 4:
-		d.dst = strconv.AppendInt(d.dst, int64(int32(binary.LittleEndian.Uint32(v))), 10)
+		d.dst = AppendInt(d.dst, int64(int32(binary.LittleEndian.Uint32(v))))
 	case kind == docUint32 && len(v) >= 4:
-		d.dst = strconv.AppendUint(d.dst, uint64(binary.LittleEndian.Uint32(v)), 10)
+		d.dst = AppendUint(d.dst, uint64(binary.LittleEndian.Uint32(v)))
 	case kind == docInt64 && len(v) >= 8:
-		d.dst = strconv.AppendInt(d.dst, int64(binary.LittleEndian.Uint64(v)), 10)
+		d.dst = AppendInt(d.dst, int64(binary.LittleEndian.Uint64(v)))
 	case kind == docUint64 && len(v) >= 8:
-		d.dst = strconv.AppendUint(d.dst, binary.LittleEndian.Uint64(v), 10)
+		d.dst = AppendUint(d.dst, binary.LittleEndian.Uint64(v))
 	default:
 		return false
 	}
@@ -227,7 +226,7 @@ func (d *docWriter) opaque(v []byte) bool {
 		return d.temporal(typ, data)
 	}
 	d.dst = append(d.dst, `\"base64:type`...)
-	d.dst = strconv.AppendUint(d.dst, uint64(typ), 10)
+	d.dst = AppendUint(d.dst, uint64(typ))
 	d.dst = append(d.dst, ':')
 	d.base64(data)
 	d.dst = append(d.dst, `\"`...)
