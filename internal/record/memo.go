@@ -2,21 +2,21 @@ package record
 
 import "time"
 
-// Memo remembers the parts of the metadata that a record shares with the one before it: the second it was built in,
+// Memo remembers the parts of the metadata that a record shares with the one before it: the moment it was built at,
 // and all that is the same for the rows of one event. It saves work and never changes a byte, since it compares what
 // it was made from by value. A Memo serves the stamps of one goroutine, and any number of plans. The zero value is
 // ready for use.
 type Memo struct {
 	form form
 	tx   Transaction
-	same Stamp // with Tx, RecordID, Place.Row and Sequence left out
+	same Stamp // what the runs below were made of, but for Tx
 
 	toRecordID []byte // the transaction's id, up to the record's id
 	toRow      []byte // from there to the row's index in stream-position
 	toEnd      []byte // from there to the end of the record
 
-	second  int64
-	clock   [len("2006-01-02T15:04:05.")]byte
+	time    time.Time // the last one that was written
+	clock   [len("2006-01-02T15:04:05.000000Z")]byte
 	clocked bool
 }
 
@@ -72,15 +72,21 @@ func (f *metadataForm) join(dst []byte, m *Memo, s *Stamp) []byte {
 
 // remember makes the memo fit the stamp.
 func (m *Memo) remember(f *metadataForm, s *Stamp) {
-	same := *s
-	same.Time, same.Tx, same.RecordID, same.Place.Row, same.Sequence, same.Memo = time.Time{}, nil, 0, 0, 0, nil
-	if m.form == f.form && m.same == same && m.tx == *s.Tx {
+	if m.form == f.form && m.same.rendersAs(s) && m.tx == *s.Tx {
 		return
 	}
-	m.form, m.same, m.tx = f.form, same, *s.Tx
+	m.form, m.same, m.tx = f.form, *s, *s.Tx
 	m.toRecordID = f.appendToRecordID(m.toRecordID[:0], s)
 	m.toRow = f.appendToRow(m.toRow[:0], s)
 	m.toEnd = f.appendToEnd(m.toEnd[:0], s)
+}
+
+// rendersAs says whether two stamps of one transaction differ at most in what stands between the runs that a memo has: the
+// time, the record's id and the row. It is asked for every record, which is why it copies and compares no whole Stamp.
+func (s *Stamp) rendersAs(other *Stamp) bool {
+	p, q := &s.Place, &other.Place
+	return p.EventStart == q.EventStart && p.EventEnd == q.EventEnd && p.TableMapStart == q.TableMapStart && p.File == q.File &&
+		s.PrevTxID == other.PrevTxID && s.PrevTxRecordID == other.PrevTxRecordID && s.Term == other.Term && s.Epoch == other.Epoch
 }
 
 func (f *metadataForm) appendToRecordID(dst []byte, s *Stamp) []byte {
@@ -144,17 +150,28 @@ func (f *metadataForm) appendTerm(dst []byte, s *Stamp) []byte {
 // appendStampTime appends the time a record is built.
 func appendStampTime(dst []byte, s *Stamp) []byte {
 	m := s.Memo
-	if m == nil {
+	if m == nil || !m.tell(s.Time) {
 		return appendTime(dst, s.Time)
 	}
-	if second := s.Time.Unix(); !m.clocked || m.second != second {
+	return append(dst, m.clock[:]...)
+}
+
+// tell makes the memo's clock show t, and says whether it can: a year of more than four digits does not fit. Often it
+// shows it already, for the rows of an event have one time, or the same second.
+func (m *Memo) tell(t time.Time) bool {
+	switch {
+	case m.clocked && m.time == t:
+		return true
+	case m.clocked && m.time.Unix() == t.Unix():
+		appendMicros(m.clock[:len("2006-01-02T15:04:05.")], t.Nanosecond()/1000)
+	default:
 		var whole [64]byte
-		text := appendTime(whole[:0], s.Time)
-		if len(text) != len(m.clock)+len("000000Z") {
-			return append(dst, text...) // a year of more than four digits
+		text := appendTime(whole[:0], t)
+		if len(text) != len(m.clock) {
+			return false
 		}
-		m.second, m.clocked = second, true
 		copy(m.clock[:], text)
 	}
-	return appendMicros(append(dst, m.clock[:]...), s.Time.Nanosecond()/1000)
+	m.time, m.clocked = t, true
+	return true
 }
