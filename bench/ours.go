@@ -64,10 +64,7 @@ func (e *encoder) Rows(_ context.Context, rows *binlog.Rows) error {
 		e.inTx++
 		stamp.RecordID, stamp.Place = e.inTx, rows.Place
 		var err error
-		if e.data, err = plan.Append(e.data[:0], rows.Op, row, rows.Before, &stamp); err != nil {
-			return err
-		}
-		if e.key, err = plan.AppendPartitionKey(e.key[:0], row, &stamp); err != nil {
+		if e.data, e.key, err = plan.AppendBoth(e.data[:0], e.key[:0], rows.Op, row, rows.Before, &stamp); err != nil {
 			return err
 		}
 		if err := e.emit(e.key, e.data); err != nil {
@@ -176,10 +173,7 @@ func (t *loadTarget) encode(c *snapshot.Chunk) (err error) {
 	stamp := record.Stamp{Time: time.Now(), Term: 1, Epoch: 1, Memo: &t.memo}
 	for row := range c.Rows() {
 		stamp.Sequence = uint64(t.items) + 1
-		if t.data, err = t.plan.Append(t.data[:0], record.Load, row, nil, &stamp); err != nil {
-			return err
-		}
-		if t.key, err = t.plan.AppendPartitionKey(t.key[:0], row, &stamp); err != nil {
+		if t.data, t.key, err = t.plan.AppendBoth(t.data[:0], t.key[:0], record.Load, row, nil, &stamp); err != nil {
 			return err
 		}
 		t.items++

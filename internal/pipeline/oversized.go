@@ -71,18 +71,18 @@ func (o *oversizer) largest() int {
 // build makes the record and its partition key in e.buf and e.key, as the stream takes them. Called with mu held.
 func (e *emitter) build(ctx context.Context, plan *record.Plan, t *schema.Table, op record.Operation, row, before [][]byte, stamp *record.Stamp) error {
 	var err error
-	if e.key, err = plan.AppendPartitionKey(e.key[:0], row, stamp); err != nil {
-		return err
-	}
 	least, likely := plan.Bounds(op, row, before)
 	if least > e.oversized.largest() {
+		if e.key, err = plan.AppendPartitionKey(e.key[:0], row, stamp); err != nil {
+			return err
+		}
 		if e.oversized.Policy == OversizedTruncate {
 			return e.cut(ctx, plan, t, op, row, before, stamp, least)
 		}
 		return e.tooLarge(t, &kinesisout.OversizedError{Size: least, Limit: e.oversized.largest()})
 	}
 	e.reserve(likely)
-	if e.buf, err = plan.Append(e.buf[:0], op, row, before, stamp); err != nil {
+	if e.buf, e.key, err = plan.AppendBoth(e.buf[:0], e.key[:0], op, row, before, stamp); err != nil {
 		return err
 	}
 	err = e.out.Takes(ctx, len(e.key)+len(e.buf))

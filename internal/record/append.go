@@ -11,14 +11,34 @@ var errNoTransaction = errors.New("the stamp names no transaction")
 // the row that the record shows under data: after an insert, update or load, and before a delete. before is the old
 // row of an update; it is only looked at when before-images are on.
 func (p *Plan) Append(dst []byte, op Operation, row, before [][]byte, s *Stamp) ([]byte, error) {
-	out, err := p.append(dst, op, row, before, s)
+	var parts keyParts
+	out, err := p.append(dst, op, row, before, s, &parts)
 	if err != nil {
-		return dst, fmt.Errorf("build %s record of %s: %w", op, p.fullName, err)
+		return dst, p.failed(op, err)
 	}
 	return out, nil
 }
 
-func (p *Plan) append(dst []byte, op Operation, row, before [][]byte, s *Stamp) ([]byte, error) {
+// AppendBoth is Append for dst and AppendPartitionKey for key, and needs less than the two: the columns of the key are
+// rendered once.
+func (p *Plan) AppendBoth(dst, key []byte, op Operation, row, before [][]byte, s *Stamp) (data, partitionKey []byte, err error) {
+	var parts keyParts
+	data, err = p.append(dst, op, row, before, s, &parts)
+	if err != nil {
+		return dst, key, p.failed(op, err)
+	}
+	partitionKey, err = p.appendPartitionKey(key, p.keyKind(op), row, s, parts.of(data))
+	if err != nil {
+		return dst, key, err
+	}
+	return data, partitionKey, nil
+}
+
+func (p *Plan) failed(op Operation, err error) error {
+	return fmt.Errorf("build %s record of %s: %w", op, p.fullName, err)
+}
+
+func (p *Plan) append(dst []byte, op Operation, row, before [][]byte, s *Stamp, parts *keyParts) ([]byte, error) {
 	switch {
 	case !op.valid():
 		return dst, errors.New("there is no such operation")
@@ -28,7 +48,7 @@ func (p *Plan) append(dst []byte, op Operation, row, before [][]byte, s *Stamp) 
 		return dst, p.rowLengthError(row)
 	}
 	dst = append(dst, p.dataOpen...)
-	dst, err := p.appendColumns(dst, p.columns, row)
+	dst, err := p.appendColumns(dst, p.columns, row, parts)
 	if err != nil {
 		return dst, err
 	}
@@ -39,17 +59,17 @@ func (p *Plan) append(dst []byte, op Operation, row, before [][]byte, s *Stamp) 
 			return dst, fmt.Errorf("before-image: %w", p.rowLengthError(before))
 		}
 		dst = append(dst, p.beforeOpen...)
-		if dst, err = p.appendColumns(dst, p.before, before); err != nil {
+		if dst, err = p.appendColumns(dst, p.before, before, nil); err != nil {
 			return dst, fmt.Errorf("before-image: %w", err)
 		}
 		dst = append(dst, p.objectEnd...)
 	}
-	return p.appendMetadata(dst, op, row, s)
+	return p.appendMetadata(dst, op, row, s, parts)
 }
 
 // appendColumns appends the members of an object. A column whose value is NULL, or rendered as null as a zero date
-// is, is left out unless the options want it.
-func (p *Plan) appendColumns(dst []byte, members []member, row [][]byte) ([]byte, error) {
+// is, is left out unless the options want it. It notes in parts, if that is not nil, where the columns of the key stand.
+func (p *Plan) appendColumns(dst []byte, members []member, row [][]byte, parts *keyParts) ([]byte, error) {
 	skip := 1 // the comma before the first member
 	for i := range members {
 		m := &members[i]
@@ -79,12 +99,15 @@ func (p *Plan) appendColumns(dst []byte, members []member, row [][]byte) ([]byte
 		if p.lobBytes > 0 {
 			dst = p.cutValue(dst, value, m.col)
 		}
+		if m.part >= 0 && parts != nil {
+			parts.note(m.part, value, len(dst))
+		}
 		skip = 0
 	}
 	return dst, nil
 }
 
-func (p *Plan) appendMetadata(dst []byte, op Operation, row [][]byte, s *Stamp) ([]byte, error) {
+func (p *Plan) appendMetadata(dst []byte, op Operation, row [][]byte, s *Stamp, parts *keyParts) ([]byte, error) {
 	m := &p.meta[op]
 	dst = append(dst, m.toTime...)
 	dst = appendStampTime(dst, s)
@@ -92,7 +115,7 @@ func (p *Plan) appendMetadata(dst []byte, op Operation, row [][]byte, s *Stamp) 
 	if m.keyed {
 		mark := len(dst)
 		var err error
-		if dst, err = p.appendPartitionKey(dst, m.kind, row, s); err != nil {
+		if dst, err = p.appendPartitionKey(dst, m.kind, row, s, parts.of(dst)); err != nil {
 			return dst, err
 		}
 		// The key is built where it will stand, quoted behind itself, and moved into its place.

@@ -40,10 +40,10 @@ func (p *Plan) AppendPartitionKey(dst []byte, row [][]byte, s *Stamp) ([]byte, e
 	if len(row) != len(p.table.Columns) {
 		return dst, p.rowLengthError(row)
 	}
-	return p.appendPartitionKey(dst, p.keyKind(op), row, s)
+	return p.appendPartitionKey(dst, p.keyKind(op), row, s, renderedKey{})
 }
 
-func (p *Plan) appendPartitionKey(dst []byte, kind KeyType, row [][]byte, s *Stamp) ([]byte, error) {
+func (p *Plan) appendPartitionKey(dst []byte, kind KeyType, row [][]byte, s *Stamp, done renderedKey) ([]byte, error) {
 	start := len(dst)
 	switch kind {
 	case KeyConstant:
@@ -56,7 +56,7 @@ func (p *Plan) appendPartitionKey(dst []byte, kind KeyType, row [][]byte, s *Sta
 		}
 		mark := len(dst)
 		var err error
-		if dst, err = p.appendKeyText(dst, row); err != nil {
+		if dst, err = p.appendKeyText(dst, row, done); err != nil {
 			return dst[:start], err
 		}
 		if len(dst) == mark {
@@ -77,7 +77,10 @@ func (p *Plan) appendPartitionKey(dst []byte, kind KeyType, row [][]byte, s *Sta
 }
 
 // appendKeyText appends the texts of the key columns, joined by dots.
-func (p *Plan) appendKeyText(dst []byte, row [][]byte) ([]byte, error) {
+func (p *Plan) appendKeyText(dst []byte, row [][]byte, done renderedKey) ([]byte, error) {
+	if done.whole(len(p.key)) {
+		return done.appendText(dst, len(p.key)), nil
+	}
 	for i, col := range p.key {
 		if i > 0 {
 			dst = append(dst, '.')

@@ -36,6 +36,7 @@ type Plan struct {
 // member is one column with its name as it stands in front of the value.
 type member struct {
 	col  int
+	part int    // of the partition key; -1: it is none
 	name []byte // with the comma before it
 }
 
@@ -59,7 +60,7 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 		if t.Columns[i].Unlogged {
 			continue
 		}
-		p.columns = append(p.columns, member{i, f.appendKey(nil, 2, true, t.Columns[i].Name)})
+		p.columns = append(p.columns, member{i, slices.Index(p.key, i), f.appendKey(nil, 2, true, t.Columns[i].Name)})
 		p.rowKey = append(p.rowKey, i)
 	}
 	if p.HasKey() {

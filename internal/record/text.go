@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -81,21 +82,33 @@ func ParseTime(s string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-func appendUint(dst []byte, n uint64) []byte { return strconv.AppendUint(dst, n, 10) }
+func appendUint(dst []byte, n uint64) []byte { return schema.AppendUint(dst, n) }
 
 // unquote replaces the JSON string that begins at dst[mark] and ends dst by its text, in place: text is never longer
 // than its quoted form. Anything but a whole string is left as it is.
 func unquote(dst []byte, mark int) []byte {
-	s := dst[mark:]
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return dst
+	if inside, ok := quoted(dst[mark:]); ok {
+		return appendText(dst[:mark], inside)
 	}
-	return appendText(dst[:mark], s[1:len(s)-1])
+	return dst
+}
+
+// quoted is the inside of a JSON string, and false if value is none.
+func quoted(value []byte) ([]byte, bool) {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		return nil, false
+	}
+	return value[1 : len(value)-1], true
 }
 
 // appendText appends the text of a JSON string's inside. dst may overlap s from below.
 func appendText(dst, s []byte) []byte {
-	for i := 0; i < len(s); i++ {
+	first := bytes.IndexByte(s, '\\')
+	if first < 0 {
+		return append(dst, s...)
+	}
+	dst = append(dst, s[:first]...)
+	for i := first; i < len(s); i++ {
 		c := s[i]
 		if c != '\\' || i+1 == len(s) {
 			dst = append(dst, c)
