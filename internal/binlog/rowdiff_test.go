@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -150,12 +151,16 @@ func timeBytes(digits int) func(*rand.Rand) []byte {
 	}
 }
 
-// TestRowsAgainstClientLibrary decodes random rows with the client library's decoder and with ours.
-func TestRowsAgainstClientLibrary(t *testing.T) {
-	const rows = 400
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 1))
+// diffEvent is an event that inserts random rows, with the table that it is of and its table map.
+type diffEvent struct {
+	table    *schema.Table
+	tableMap []byte
+	body     []byte
+	image    int // where in body the rows begin
+}
+
+func randomEvent(t testing.TB, r *rand.Rand, rows int) diffEvent {
+	t.Helper()
 	table := &schema.Table{Schema: "d", Name: "t"}
 	var types, meta, signs, image []byte
 	numeric := 0
@@ -199,58 +204,162 @@ func TestRowsAgainstClientLibrary(t *testing.T) {
 	tableMap = append(append(tableMap, present...), replication.TABLE_MAP_OPT_META_SIGNEDNESS, byte(len(signs)))
 	tableMap = append(tableMap, signs...)
 	body := append([]byte{7, 0, 0, 0, 0, 0, 1, 0, 2, 0, byte(len(types))}, present...)
-	body = append(body, image...)
+	return diffEvent{table, tableMap, append(body, image...), len(body)}
+}
 
-	format := readRowEvents(t)[0].format
-	d, err := newTableMapDecoder(format)
-	if err != nil {
-		t.Fatal(err)
-	}
+// theirs are the event's rows as the client library decodes them. It panics where it finds something that it cannot.
+func (e *diffEvent) theirs(t testing.TB, d *tableMapDecoder) (rows [][]any, err error) {
+	t.Helper()
 	d.parser.SetTimestampStringLocation(time.UTC)
-	m, err := d.decode(tableMap[6:])
+	if _, err := d.parser.Parse(withHeader(replication.TABLE_MAP_EVENT, e.tableMap)); err != nil {
+		t.Fatal(err)
+	}
+	defer rescue(&err)
+	parsed, err := d.parser.Parse(withHeader(replication.WRITE_ROWS_EVENTv2, e.body))
+	if err != nil {
+		return nil, err
+	}
+	return parsed.Event.(*replication.RowsEvent).Rows, nil
+}
+
+// ours are the event's rows as the product renders them, as many as it can read: the JSON of each value, and an error for
+// each that it refuses.
+func (e *diffEvent) ours(t testing.TB, d *tableMapDecoder) (rows [][]diffValue, err error) {
+	t.Helper()
+	m, err := d.decode(e.tableMap[6:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.parser.Parse(withHeader(replication.TABLE_MAP_EVENT, tableMap)); err != nil {
-		t.Fatal(err)
-	}
-	e, err := d.parser.Parse(withHeader(replication.WRITE_ROWS_EVENTv2, body))
+	layout, err := schema.NewImageLayout(e.table, m.ColumnType, m.ColumnMeta, schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := e.Event.(*replication.RowsEvent).Rows
-	layout, err := schema.NewImageLayout(table, m.ColumnType, m.ColumnMeta, schema.Options{})
+	h, err := parseRows(replication.WRITE_ROWS_EVENTv2, e.body, &inflater{limit: defaultLimits.event})
+	if err != nil || h.columns != len(e.table.Columns) {
+		return nil, cmp.Or(err, ErrCorrupt)
+	}
+	r := &Rows{Table: e.table, Layout: layout, Op: h.op, image: h.image, present: h.present}
+	for r.Next() {
+		row := make([]diffValue, len(r.After))
+		for i, v := range r.After {
+			row[i].json = "null"
+			if v != nil {
+				out, err := layout.AppendJSON(nil, i, v)
+				row[i] = diffValue{string(out), err}
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, r.Err()
+}
+
+type diffValue struct {
+	json string
+	err  error
+}
+
+// TestRowsAgainstClientLibrary decodes random rows with the client library's decoder and with ours.
+func TestRowsAgainstClientLibrary(t *testing.T) {
+	const rows = 400
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	e := randomEvent(t, rand.New(rand.NewPCG(seed, 1)), rows)
+	d, err := newTableMapDecoder(readRowEvents(t)[0].format)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(theirs) != rows {
-		t.Fatalf("%d rows", len(theirs))
+	ours, err := e.ours(t, d)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var row [][]byte
+	theirs, err := e.theirs(t, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(theirs) != rows || len(ours) != rows {
+		t.Fatalf("%d and %d rows", len(theirs), len(ours))
+	}
 	for i := range rows {
-		var n int
-		if row, n, err = layout.Split(row, image, present); err != nil {
+		for j, v := range ours[i] {
+			if v.err != nil {
+				t.Errorf("row %d, %s: %v", i, diffColumns[j].columnType, v.err)
+				continue
+			}
+			if want := expected(&e.table.Columns[j], theirs[i][j]); !sameJSON(v.json, want) {
+				t.Errorf("row %d, %s: %s, the library has %v, which is %s", i, diffColumns[j].columnType, v.json, theirs[i][j], want)
+			}
+		}
+	}
+}
+
+// sameAsTheirs holds the values of an event's rows, as far as both decoders take them, against each other. It says how many
+// rows that were, and how many of their values ours refused: the library takes values that no server writes.
+func (e *diffEvent) sameAsTheirs(t testing.TB, d *tableMapDecoder) (rows, refused int) {
+	t.Helper()
+	ours, _ := e.ours(t, d)
+	theirs, err := e.theirs(t, d)
+	if err != nil {
+		return 0, 0
+	}
+	rows = min(len(ours), len(theirs))
+	for i := range rows {
+		for j, v := range ours[i] {
+			if v.err != nil {
+				refused++
+				continue
+			}
+			if want := expected(&e.table.Columns[j], theirs[i][j]); !sameJSON(v.json, want) {
+				t.Errorf("row %d, %s: %s, the library has %v, which is %s", i, diffColumns[j].columnType, v.json, theirs[i][j], want)
+			}
+		}
+	}
+	return rows, refused
+}
+
+// TestDamagedRowsAgainstClientLibrary changes some bits of such events: what both decoders take, they must take for the
+// same values.
+func TestDamagedRowsAgainstClientLibrary(t *testing.T) {
+	const events, rowsEach = 400, 3
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	d, err := newTableMapDecoder(readRowEvents(t)[0].format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, refused := 0, 0
+	for range events {
+		e := randomEvent(t, r, rowsEach)
+		for range 1 + r.IntN(3) {
+			e.body[e.image+r.IntN(len(e.body)-e.image)] ^= 1 << r.IntN(8)
+		}
+		n, bad := e.sameAsTheirs(t, d)
+		rows, refused = rows+n, refused+bad
+	}
+	if rows < events*rowsEach/2 || refused == 0 {
+		t.Errorf("only %d rows were compared, %d values of them refused: this test sees nothing", rows, refused)
+	}
+}
+
+// FuzzRowsAgainstClientLibrary damages such events in any way.
+func FuzzRowsAgainstClientLibrary(f *testing.F) {
+	format := readRowEvents(f)[0].format
+	for seed := range uint64(4) {
+		f.Add(seed, []byte{})
+		f.Add(seed, []byte{byte(40 * seed), 0, 1, 200, byte(seed), 0x80, 3, 1, 0xff})
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, damage []byte) {
+		e := randomEvent(t, rand.New(rand.NewPCG(seed, 1)), 3)
+		rows := e.body[e.image:]
+		for ; len(damage) >= 3; damage = damage[3:] { // an offset, and what is done to the byte there
+			rows[int(binary.LittleEndian.Uint16(damage))%len(rows)] ^= damage[2]
+		}
+		d, err := newTableMapDecoder(format)
+		if err != nil {
 			t.Fatal(err)
 		}
-		image = image[n:]
-		for j, v := range row {
-			ours := "null"
-			if v != nil {
-				out, err := layout.AppendJSON(nil, j, v)
-				if err != nil {
-					t.Errorf("row %d, %s: %v", i, diffColumns[j].columnType, err)
-					continue
-				}
-				ours = string(out)
-			}
-			if want := expected(&table.Columns[j], theirs[i][j]); !sameJSON(ours, want) {
-				t.Errorf("row %d, %s: %s, the library has %v, which is %s", i, diffColumns[j].columnType, ours, theirs[i][j], want)
-			}
-		}
-	}
-	if len(image) != 0 {
-		t.Errorf("%d bytes are left", len(image))
-	}
+		e.sameAsTheirs(t, d)
+	})
 }
 
 // sameJSON compares numbers by value and everything else by its bytes.
