@@ -1,6 +1,9 @@
 package schema
 
-import "strconv"
+import (
+	"encoding/hex"
+	"strconv"
+)
 
 // MariaDB's UUID, INET4 and INET6 are written as the server prints them, in quotes. In the binlog they are bytes in the
 // order of their text, without the zeros at the end.
@@ -24,7 +27,7 @@ func imageUUID(c *column, dst, v []byte) ([]byte, error) {
 		if i > 0 {
 			dst = append(dst, '-')
 		}
-		dst = appendHex(dst, part)
+		dst = hex.AppendEncode(dst, part)
 	}
 	return append(dst, '"'), nil
 }

@@ -111,11 +111,3 @@ func appendRune(dst []byte, r rune) []byte {
 	}
 	return utf8.AppendRune(dst, r)
 }
-
-// appendHex writes v in lower-case hexadecimal digits.
-func appendHex(dst, v []byte) []byte {
-	for _, c := range v {
-		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
-	}
-	return dst
-}

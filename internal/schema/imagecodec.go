@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"math"
 )
 
@@ -196,7 +197,7 @@ func imageBinary(c *column, dst, v []byte) ([]byte, error) {
 		return dst, corrupt("%d bytes do not fit into %s", len(v), c.def.ColumnType)
 	}
 	dst = append(dst, c.hexOpen...)
-	dst = appendHex(dst, v)
+	dst = hex.AppendEncode(dst, v)
 	for range c.size - len(v) {
 		dst = append(dst, '0', '0')
 	}
@@ -271,7 +272,7 @@ func bitString(c *column, dst, v []byte) ([]byte, error) {
 
 func hexCodec(c *column, dst, v []byte) ([]byte, error) {
 	dst = append(dst, c.hexOpen...)
-	dst = appendHex(dst, v)
+	dst = hex.AppendEncode(dst, v)
 	return append(dst, '"'), nil
 }
 
