@@ -6,18 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
+	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/go-mysql-org/go-mysql/canal"
-	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/dbserver"
 )
@@ -145,7 +139,7 @@ func runCanal(ctx context.Context, p *params, marshal func(map[string]any, *meta
 	cfg.Addr, cfg.User, cfg.Flavor = fmt.Sprintf("%s:%d", dbserver.Host, p.Port), dbserver.User, mysql.MySQLFlavor
 	cfg.ServerID = 7001
 	cfg.Dump.ExecutionPath = ""
-	cfg.IncludeTableRegex = []string{"^" + database + `\.` + p.Table + "$"}
+	cfg.IncludeTableRegex = []string{"^" + p.database() + `\.` + strings.Replace(p.Table, "%", ".*", 1) + "$"}
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	c, err := canal.NewCanal(cfg)
 	if err != nil {
@@ -185,116 +179,8 @@ func canalDropped(ctx context.Context, p *params, marshal func(map[string]any, *
 		items++
 		bytes += int64(len(data) + len(key))
 		if items == p.Changes {
-			done(items, bytes)
+			done(p.written(), bytes)
 		}
 		return nil
-	})
-}
-
-// streamBaseline sends the records of binlogBaseline in requests of 500, four at a time, with no care for order.
-func streamBaseline(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	k := kinesis.New(kinesis.Options{
-		Region: "us-east-1", BaseEndpoint: &p.Stream, Credentials: credentials.NewStaticCredentialsProvider("bench", "bench", ""),
-	})
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	var (
-		batch []types.PutRecordsRequestEntry
-		items int64
-		sent  sync.Mutex // covers bytes
-		bytes int64
-	)
-	flush := func() {
-		entries := batch
-		batch = nil
-		group.Go(func() error {
-			_, err := k.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: aws.String(streamName), Records: entries})
-			sent.Lock()
-			defer sent.Unlock()
-			for _, e := range entries {
-				bytes += int64(len(e.Data) + len(*e.PartitionKey))
-			}
-			return err
-		})
-	}
-	err := runCanal(ctx, p, marshalMaps, func(key string, data []byte) error {
-		items++
-		batch = append(batch, types.PutRecordsRequestEntry{Data: data, PartitionKey: &key})
-		if len(batch) == 500 || items == p.Changes {
-			flush()
-		}
-		return nil
-	})
-	if waitErr := group.Wait(); waitErr != nil {
-		err = waitErr
-	}
-	done(items, bytes)
-	return err
-}
-
-func selectAll(p *params) string {
-	return "SELECT * FROM " + database + "." + p.Table
-}
-
-func connect(ctx context.Context, p *params) (*client.Conn, error) {
-	return client.ConnectWithContext(ctx, fmt.Sprintf("%s:%d", dbserver.Host, p.Port), dbserver.User, "", database, 10*time.Second)
-}
-
-// loadRows streams the table and counts what use makes of each row.
-func loadRows(ctx context.Context, p *params, done func(items, bytes int64),
-	use func(fields []*mysql.Field, row []mysql.FieldValue) (size int, err error)) error {
-	conn, err := connect(ctx, p)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	var items, bytes int64
-	var result mysql.Result
-	err = conn.ExecuteSelectStreaming(selectAll(p), &result, func(row []mysql.FieldValue) error {
-		size, err := use(result.Fields, row)
-		items++
-		bytes += int64(size)
-		return err
-	}, nil)
-	done(items, bytes)
-	return err
-}
-
-// loadBare looks at no value.
-func loadBare(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	return loadRows(ctx, p, done, func(_ []*mysql.Field, row []mysql.FieldValue) (size int, err error) {
-		for i := range row {
-			size += len(row[i].AsString())
-		}
-		return size, nil
-	})
-}
-
-// loadBaseline makes a record of every row.
-func loadBaseline(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	var names []string
-	rows := uint64(0)
-	return loadRows(ctx, p, done, func(fields []*mysql.Field, row []mysql.FieldValue) (int, error) {
-		if names == nil {
-			for _, f := range fields {
-				names = append(names, string(f.Name))
-			}
-		}
-		values := make(map[string]any, len(row))
-		for i := range row {
-			switch v := row[i].Value().(type) {
-			case nil:
-			case []byte:
-				values[names[i]] = string(v)
-			default:
-				values[names[i]] = v
-			}
-		}
-		rows++
-		data, err := marshalStruct(values, &metadata{
-			Timestamp: time.Now().UTC().Format(timeFormat), RecordType: "data", Operation: "load",
-			PartitionKeyType: "primary-key", SchemaName: database, TableName: p.Table, WriterTerm: 1, SourceEpoch: 1, WriterSequence: rows,
-		})
-		return len(data), err
 	})
 }

@@ -25,11 +25,14 @@ func TestCutRecordsKeepsWholeLines(t *testing.T) {
 }
 
 func TestHashKeyRangesMeet(t *testing.T) {
-	if got, want := hashKey(25, -1), "85070591730234615865843651857942052863"; got != want {
+	if got, want := hashKey(1, 4, -1), "85070591730234615865843651857942052863"; got != want {
 		t.Errorf("end of the first quarter = %s, want %s", got, want)
 	}
-	if got, want := hashKey(25, 0), "85070591730234615865843651857942052864"; got != want {
+	if got, want := hashKey(1, 4, 0), "85070591730234615865843651857942052864"; got != want {
 		t.Errorf("begin of the second quarter = %s, want %s", got, want)
+	}
+	if got, want := hashKey(64, 64, -1), "340282366920938463463374607431768211455"; got != want {
+		t.Errorf("end of the last part = %s, want %s", got, want)
 	}
 }
 

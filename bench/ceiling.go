@@ -22,6 +22,9 @@ type extreme struct {
 	sql     []string
 	changes int64  // records that must arrive
 	refusal string // or the error that it must end with
+	spill   bool   // a record is too large for the stream, and is to be stored beside it
+	usual   bool   // measured in every run
+	deliver bool   // through the delivering half as well
 }
 
 const (
@@ -29,9 +32,13 @@ const (
 	logged  = kept + " ENGINE=BLACKHOLE"
 	other   = "CREATE TABLE other (id BIGINT PRIMARY KEY, body LONGTEXT NOT NULL) ENGINE=BLACKHOLE"
 	afterIt = "INSERT INTO big VALUES (0, 'the last')"
+
+	// More rows than there are records that announce the start, so that what is before them is through when they are.
+	smallRows = 100
+	afterAll  = "INSERT INTO big SELECT -n, 'small' FROM seq WHERE n <= 100"
 )
 
-func extremes(mib int64) []extreme {
+func allExtremes(mib int64) []extreme {
 	compressed := "SET SESSION binlog_transaction_compression = ON"
 	rows := mib * 16
 	// Of the 64 KiB of a row, so many random hexadecimal digits, which take half their length when compressed.
@@ -50,12 +57,13 @@ func extremes(mib int64) []extreme {
 		tenMB = append(tenMB, fmt.Sprintf("INSERT INTO big SELECT %d, REPEAT('%d', 9900000)", i, i%10))
 	}
 	return []extreme{
-		{name: fmt.Sprintf("transaction of %d MiB", mib), sql: []string{logged, insert("big", 16384), afterIt}, changes: rows + 1},
+		{name: fmt.Sprintf("transaction of %d MiB", mib), sql: []string{logged, insert("big", 16384), afterIt}, changes: rows + 1, usual: true, deliver: true},
 		{name: fmt.Sprintf("compressed transaction of %d MiB, payload an eighth", mib), sql: []string{logged, compressed, insert("big", 16384), afterIt}, changes: rows + 1},
 		{name: fmt.Sprintf("compressed transaction of %d MiB, payload nearly half", mib), sql: []string{logged, compressed, insert("big", 60000), afterIt}, changes: rows + 1},
 		{name: "compressed transaction of 256 MiB at the highest level", sql: []string{logged, compressed, "SET SESSION binlog_transaction_compression_level_zstd = 22", highest, afterIt}, changes: 4097},
 		{name: fmt.Sprintf("compressed transaction of %d MiB of zeros", mib), sql: []string{logged, compressed, insert("big", 0), afterIt}, changes: rows + 1},
-		{name: "row of 64 MiB, refused", sql: []string{kept, row(1, 64)}, refusal: tooBig},
+		{name: "row of 64 MiB, refused", sql: []string{kept, row(1, 64)}, refusal: tooBig, usual: true},
+		{name: "row of 60 MiB, stored beside the stream", sql: []string{kept, row(1, 60), afterAll}, spill: true, changes: smallRows + 1, usual: true},
 		{name: "update of a row of 64 MiB, refused", sql: []string{"SET sql_log_bin = 0", kept, row(1, 64), "SET sql_log_bin = 1",
 			"UPDATE big SET body = REPEAT('y', LENGTH(body))"}, refusal: tooBig},
 		{name: "row of 300 MiB, refused", sql: []string{logged, row(1, 300)}, refusal: tooLarge},
@@ -98,8 +106,13 @@ func fillPool(ctx context.Context, s *dbserver.Server, rows int64) error {
 	return s.Exec(ctx, sql...)
 }
 
-// ceiling runs every extreme on a server of its flavor.
+// ceiling runs every extreme, or those whose names were asked for.
 func (b *bench) ceiling(ctx context.Context) error {
+	return b.extremes(ctx, func(x extreme) bool { return strings.Contains(x.name, b.Cases) })
+}
+
+// extremes runs the wanted ones, each on a server of its flavor.
+func (b *bench) extremes(ctx context.Context, wanted func(extreme) bool) error {
 	for _, f := range []struct {
 		flavor dbserver.Flavor
 		flags  []string
@@ -107,21 +120,21 @@ func (b *bench) ceiling(ctx context.Context) error {
 		{dbserver.MySQL, []string{"--innodb-redo-log-capacity=4G", "--max-allowed-packet=1G", "--innodb-doublewrite=OFF", "--max-binlog-size=1G"}},
 		{dbserver.MariaDB, []string{"--innodb-log-file-size=4G", "--max-allowed-packet=1G", "--max-binlog-size=1G"}},
 	} {
-		if err := b.ceilingOf(ctx, f.flavor, f.flags); err != nil {
+		if err := b.extremesOf(ctx, f.flavor, f.flags, wanted); err != nil {
 			return fmt.Errorf("%s: %w", f.flavor, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) ceilingOf(ctx context.Context, flavor dbserver.Flavor, flags []string) error {
-	var wanted []extreme
-	for _, x := range extremes(b.Ceiling) {
-		if x.maria == (flavor == dbserver.MariaDB) && strings.Contains(x.name, b.Cases) {
-			wanted = append(wanted, x)
+func (b *bench) extremesOf(ctx context.Context, flavor dbserver.Flavor, flags []string, wanted func(extreme) bool) error {
+	var all []extreme
+	for _, x := range allExtremes(b.Ceiling) {
+		if x.maria == (flavor == dbserver.MariaDB) && wanted(x) {
+			all = append(all, x)
 		}
 	}
-	if len(wanted) == 0 {
+	if len(all) == 0 {
 		return nil
 	}
 	dir := filepath.Join(b.dir, string(flavor)+"-ceiling")
@@ -131,10 +144,11 @@ func (b *bench) ceilingOf(ctx context.Context, flavor dbserver.Flavor, flags []s
 	}
 	defer os.RemoveAll(dir)
 	defer db.Kill()
+	b.report.server(db)
 	if err := fillPool(ctx, db, b.Ceiling*16); err != nil {
 		return err
 	}
-	for _, x := range wanted {
+	for _, x := range all {
 		if x.maria {
 			for i := range x.sql { // it comes without that engine
 				x.sql[i] = strings.TrimSuffix(x.sql[i], " ENGINE=BLACKHOLE")
@@ -159,13 +173,36 @@ func (b *bench) extreme(ctx context.Context, db *dbserver.Server, x extreme) err
 	}
 	p := params{Port: db.Port, File: at.file, Offset: at.offset, Changes: x.changes, Database: "ceiling", Table: "big", Refusal: x.refusal, Profile: b.profiles}
 	step := "stream ours"
-	if x.refusal != "" {
+	switch {
+	case x.refusal != "":
 		step = "refusal ours"
+	case x.spill:
+		step = "spill ours"
 	}
 	m, err := b.onStub(ctx, step, p, nil)
 	if err != nil {
 		return err
 	}
 	b.report.memory("replicate, "+x.name, m)
+	if x.deliver {
+		if err := b.deliverExtreme(ctx, x.name, p); err != nil {
+			return err
+		}
+	}
 	return db.Exec(ctx, "DROP TABLE IF EXISTS ceiling.big, ceiling.other", "FLUSH BINARY LOGS")
+}
+
+// deliverExtreme has the records of an input delivered.
+func (b *bench) deliverExtreme(ctx context.Context, name string, p params) error {
+	p, err := b.records(ctx, p, 0)
+	if err != nil {
+		return err
+	}
+	defer removeRecords(p)
+	m, err := b.onStub(ctx, "deliver ours", p, nil)
+	if err != nil {
+		return err
+	}
+	b.report.memory("deliver, "+name, m)
+	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,15 +31,19 @@ type params struct {
 	Port     int    `json:"port"` // of the database server
 	File     string `json:"file"` // where the changes begin
 	Offset   uint32 `json:"offset"`
-	Changes  int64  `json:"changes"`  // how many there are
+	EndFile  string `json:"end_file"` // and where they end
+	End      uint32 `json:"end"`
+	Changes  int64  `json:"changes"`  // how many records they make
+	Written  int64  `json:"written"`  // how many changes there are, where tables are not selected; 0: as many as Changes
 	Rows     int64  `json:"rows"`     // in the table
 	Database string `json:"database"` // default: the measurements' own
-	Table    string `json:"table"`
-	Stream   string `json:"stream"`  // endpoint of the stub stream
-	Records  string `json:"records"` // file of records, one a line
-	Dir      string `json:"dir"`     // for what the step writes
-	Profile  string `json:"profile"` // folder for CPU profiles; empty: none
-	Refusal  string `json:"refusal"` // what the error says that the step must end with; empty: it must not
+	Table    string `json:"table"`    // that is selected; % at its end stands for any rest
+	Stream   string `json:"stream"`   // endpoint of the stub stream
+	Shards   int    `json:"shards"`   // of the stub stream; 0: the usual number
+	Records  string `json:"records"`  // file of records, one a line
+	Dir      string `json:"dir"`      // for what the step writes
+	Profile  string `json:"profile"`  // folder for CPU profiles; empty: none
+	Refusal  string `json:"refusal"`  // what the error says that the step must end with; empty: it must not
 }
 
 // source is how the product reaches the database server.
@@ -47,14 +52,29 @@ func (p *params) source() source.Config {
 		Password: func(context.Context) (string, error) { return "", nil }}
 }
 
+// database is where the selected tables are.
+func (p *params) database() string { return cmp.Or(p.Database, database) }
+
+// selects says whether changes of a table are wanted.
+func (p *params) selects(schema, table string) bool {
+	if prefix, ok := strings.CutSuffix(p.Table, "%"); ok {
+		return schema == p.database() && strings.HasPrefix(table, prefix)
+	}
+	return schema == p.database() && table == p.Table
+}
+
+// written is how many changes are read, whether they are selected or not.
+func (p *params) written() int64 { return cmp.Or(p.Written, p.Changes) }
+
 // measurement is what a step found out about itself.
 type measurement struct {
-	Step  string        `json:"step"`
-	Items int64         `json:"items"` // changes, rows or records
-	Bytes int64         `json:"bytes"` // of records
-	Wall  time.Duration `json:"wall_ns"`
-	CPU   time.Duration `json:"cpu_ns"`
-	RSS   int64         `json:"peak_rss_bytes"`
+	Step    string        `json:"step"`
+	Items   int64         `json:"items"` // changes, rows or records
+	Bytes   int64         `json:"bytes"` // of records
+	Wall    time.Duration `json:"wall_ns"`
+	CPU     time.Duration `json:"cpu_ns"`
+	RSS     int64         `json:"peak_rss_bytes"`
+	Garbage garbage       `json:"garbage"`
 }
 
 // cpuPerItem is in microseconds.
@@ -66,6 +86,8 @@ func (m measurement) perSecond() float64 { return float64(m.Items) / m.Wall.Seco
 
 func (m measurement) mbPerSecond() float64 { return float64(m.Bytes) / 1e6 / m.Wall.Seconds() }
 
+func (m measurement) bytesPerItem() int64 { return m.Bytes / max(m.Items, 1) }
+
 // mbPerCPUSecond is how many megabytes of records one core does in a second.
 func (m measurement) mbPerCPUSecond() float64 { return float64(m.Bytes) / 1e6 / m.CPU.Seconds() }
 
@@ -73,19 +95,25 @@ func (m measurement) mbPerCPUSecond() float64 { return float64(m.Bytes) / 1e6 / 
 type step func(ctx context.Context, p *params, done func(items, bytes int64)) error
 
 var steps = map[string]step{
+	"binlog raw":      binlogRaw,
 	"binlog baseline": binlogBaseline,
 	"binlog lean":     binlogLean,
 	"binlog ours":     binlogOurs,
+	"stream sdk":      streamSDK,
 	"stream baseline": streamBaseline,
 	"stream ours":     streamOurs,
 	"refusal ours":    refusalOurs,
+	"spill ours":      spillOurs,
+	"daemon ours":     daemonOurs,
 	"load bare":       loadBare,
 	"load baseline":   loadBaseline,
 	"load ours":       loadOurs,
 	"deliver gzip":    deliverGzip,
 	"deliver ours":    deliverOurs,
+	"deliver s3 ours": deliverS3Ours,
 	"records":         writeRecords,
 	"scale ours":      scaleOurs,
+	embeddedStep:      embeddedStream,
 }
 
 // runStep is the whole life of a child process; the result is its exit code.
@@ -121,7 +149,7 @@ func measured(name string, do step, p *params) error {
 		defer stop()
 	}
 	var m measurement
-	begin, cpu := time.Now(), cpuTime()
+	begin, cpu, before := time.Now(), cpuTime(), readGarbage()
 	err := do(context.Background(), p, func(items, bytes int64) {
 		m = measurement{Step: name, Items: items, Bytes: bytes, Wall: time.Since(begin)}
 	})
@@ -131,7 +159,7 @@ func measured(name string, do step, p *params) error {
 	if m.Items == 0 {
 		return fmt.Errorf("did nothing")
 	}
-	m.CPU, m.RSS = cpuTime()-cpu, peakMemory()
+	m.CPU, m.RSS, m.Garbage = cpuTime()-cpu, peakMemory(), readGarbage().since(before)
 	return json.NewEncoder(os.Stdout).Encode(m)
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/checkpoint"
@@ -58,6 +59,16 @@ func deliverGzip(_ context.Context, p *params, done func(items, bytes int64)) er
 // deliverOurs is the product's whole delivering half: it reads the stream, drops what was sent twice, and stores
 // compressed objects in a folder, with checkpoints.
 func deliverOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	return deliver(ctx, p, s3sink.NewFile(filepath.Join(p.Dir, "objects")), done)
+}
+
+// deliverS3Ours stores them in a bucket, with the SDK.
+func deliverS3Ours(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	api := s3.NewFromConfig(awsConfig(), s3sink.ClientOptions(p.Stream, true))
+	return deliver(ctx, p, s3sink.NewS3(s3sink.S3Config{API: api, Bucket: "bench"}), done)
+}
+
+func deliver(ctx context.Context, p *params, to s3sink.Destination, done func(items, bytes int64)) error {
 	plain, err := os.Stat(p.Records)
 	if err != nil {
 		return err
@@ -69,7 +80,7 @@ func deliverOurs(ctx context.Context, p *params, done func(items, bytes int64)) 
 	err = pipeline.NewDeliver(pipeline.DeliverConfig{
 		Stream: kinesisin.Config{API: kinesisout.NewClient(awsConfig(), p.Stream), Stream: streamName,
 			CallInterval: time.Nanosecond}, // the stub has no limit of five calls a second
-		Destination: s3sink.NewFile(filepath.Join(p.Dir, "objects")),
+		Destination: to,
 		Layout:      s3sink.LayoutConfig{Name: "bench", Compression: s3sink.GZIP, Deduplicate: true},
 		Store:       store, Size: objectSize, Interval: 5 * time.Minute, MaxBytes: productMemory / 4, Once: true, Log: discard,
 	}).Run(ctx)

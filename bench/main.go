@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 )
 
 func main() {
@@ -27,13 +28,16 @@ func main() {
 
 // settings are the sizes of a run.
 type settings struct {
-	Changes int64  `json:"changes"` // row changes in the binlog
-	TxRows  int64  `json:"tx_rows"` // row changes a transaction
-	Repeat  int    `json:"repeat"`  // runs of everything; the median counts
-	LargeTx int64  `json:"large_tx_mib"`
-	Deliver int64  `json:"deliver_mib"` // record bytes in the stream for the deliver measurements
-	Ceiling int64  `json:"ceiling_mib"` // a transaction of the ceiling measurements
-	Cases   string `json:"cases"`
+	Changes  int64         `json:"changes"`      // row changes in the binlog
+	TxRows   int64         `json:"tx_rows"`      // row changes a transaction
+	Repeat   int           `json:"repeat"`       // runs of what goals are measured with; the median counts
+	Deliver  int64         `json:"deliver_mib"`  // record bytes in the stream for the deliver measurements
+	Workload int64         `json:"workload_mib"` // and for those of the workloads, at most
+	Growth   int64         `json:"growth"`       // changes of each measurement of growth
+	Backlog  int64         `json:"backlog"`      // changes behind, at most
+	Ceiling  int64         `json:"ceiling_mib"`  // a transaction of the ceiling measurements
+	Latency  time.Duration `json:"latency_ns"`   // how long each rate is kept up
+	Cases    string        `json:"cases,omitempty"`
 
 	VerifyRows int64 `json:"verify_rows,omitempty"`
 }
@@ -41,25 +45,33 @@ type settings struct {
 func run() error {
 	var s settings
 	var out, only, profiles string
+	var doc bool
 	flag.Int64Var(&s.Changes, "changes", 1_000_000, "row changes to replicate")
 	flag.Int64Var(&s.TxRows, "tx-rows", 1000, "row changes in one transaction")
-	flag.IntVar(&s.Repeat, "repeat", 3, "how often everything is measured; the median counts")
-	flag.Int64Var(&s.LargeTx, "large-tx-mib", 1024, "size of the large transaction of the memory measurement")
+	flag.IntVar(&s.Repeat, "repeat", 3, "how often what goals are measured with is measured; the median counts")
 	flag.Int64Var(&s.Deliver, "deliver-mib", 384, "record bytes to deliver")
-	flag.StringVar(&out, "out", filepath.Join("bench", "results", "latest.json"), "where to write the results")
-	flag.StringVar(&only, "only", "", "comma-separated parts: binlog, stream, load, deliver, memory (default these), and ceiling: memory under extreme input; or alone deliver-scale: several deliver processes; or verify: the command of that name")
-	flag.Int64Var(&s.VerifyRows, "verify-rows", 5_000_000, "rows of the table that is verified")
-	flag.Int64Var(&s.Ceiling, "ceiling-mib", 2048, "size of the large transactions of the ceiling measurement")
+	flag.Int64Var(&s.Workload, "workload-mib", 192, "record bytes to deliver of each workload, at most")
+	flag.Int64Var(&s.Growth, "growth", 300_000, "row changes of each measurement of growth")
+	flag.Int64Var(&s.Backlog, "backlog", 4_000_000, "row changes of the largest backlog")
+	flag.DurationVar(&s.Latency, "latency", 10*time.Second, "how long each rate of the latency measurement is kept up")
+	flag.Int64Var(&s.Ceiling, "ceiling-mib", 2048, "size of the large transactions of the memory and ceiling measurements")
 	flag.StringVar(&s.Cases, "cases", "", "what of the ceiling measurement is wanted: a part of the cases' names (default all)")
+	flag.Int64Var(&s.VerifyRows, "verify-rows", 5_000_000, "rows of the table that is verified")
+	flag.StringVar(&out, "out", filepath.Join("bench", "results", "latest.json"), "where to write the results")
+	flag.StringVar(&only, "only", "", "comma-separated parts: latency, binlog, stream, load, deliver, workloads, growth, memory (default these), and ceiling: memory under every extreme input; or alone deliver-scale: several deliver processes; or verify: the command of that name")
 	flag.StringVar(&profiles, "profile", "", "folder to write a CPU profile of each step into")
+	flag.BoolVar(&doc, "doc", false, "measure nothing: write the tables of "+quotedFile+" into "+pageFile)
 	flag.Parse()
+	if doc {
+		return writePage(pageFile, quotedFile)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if selection(only) == scalePart {
+	switch only {
+	case scalePart:
 		return measureScale(ctx, s)
-	}
-	if selection(only) == verifyPart {
+	case verifyPart:
 		return measureVerify(ctx, s)
 	}
 	r, err := measureAll(ctx, s, selection(only), profiles)

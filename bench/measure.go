@@ -12,29 +12,53 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/dbserver"
 )
 
-// selection says which parts are wanted; empty means all but the ceiling, which takes long.
+// selection says which parts are wanted; empty means all that a run has by default.
 type selection string
 
-func (s selection) has(part string) bool {
-	return s == "" && part != ceilingPart || slices.Contains(strings.Split(string(s), ","), part)
+func (s selection) has(p part) bool {
+	return s == "" && !p.extra || slices.Contains(strings.Split(string(s), ","), p.name)
 }
 
 // bench is a run in the making.
 type bench struct {
 	settings
+
 	dir      string
 	profiles string // folder; empty: none are written
-	db       *dbserver.Server
-	work     params // the changes and the table that everything is measured with
 	report   *report
+
+	db      *dbserver.Server // started when it is first needed
+	work    params           // the changes and the table that most things are measured with
+	written *span            // of these; nil: they are not there yet
+	many    bool             // the many tables are there
+}
+
+// part is one of the things that are measured.
+type part struct {
+	name  string
+	extra bool // not without being asked for
+	do    func(*bench, context.Context) error
+}
+
+// parts are in the order in which they are done: latency before the large server is there.
+var parts = []part{
+	{name: "latency", do: (*bench).latency},
+	{name: "binlog", do: (*bench).binlog},
+	{name: "stream", do: (*bench).stream},
+	{name: "load", do: (*bench).load},
+	{name: "deliver", do: (*bench).deliver},
+	{name: "workloads", do: (*bench).workloads},
+	{name: "growth", do: (*bench).growth},
+	{name: "memory", do: (*bench).memory},
+	{name: ceilingPart, extra: true, do: (*bench).ceiling},
 }
 
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 }
 
-// measureAll prepares the data and measures the wanted parts.
-func measureAll(ctx context.Context, s settings, parts selection, profiles string) (r *report, err error) {
+// measureAll measures the wanted parts.
+func measureAll(ctx context.Context, s settings, wanted selection, profiles string) (r *report, err error) {
 	b := &bench{settings: s, report: newReport(s), profiles: profiles}
 	if profiles != "" {
 		if err := os.MkdirAll(profiles, 0o755); err != nil {
@@ -45,49 +69,86 @@ func measureAll(ctx context.Context, s settings, parts selection, profiles strin
 		return nil, err
 	}
 	defer os.RemoveAll(b.dir)
-	progress("starting a MySQL server")
-	b.db, err = dbserver.Start(ctx, filepath.Join(b.dir, "mysql"), dbserver.Options{Flags: mysqlFlags, Template: true})
-	if err != nil {
-		return nil, err
-	}
-	defer b.db.Kill()
-	b.report.Server = fmt.Sprintf("MySQL %s", b.db.Program.Version)
-	if err := b.prepare(ctx); err != nil {
-		return nil, err
-	}
-	for _, part := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"binlog", b.binlog}, {"stream", b.stream}, {"load", b.load}, {"deliver", b.deliver}, {"memory", b.memory}, {ceilingPart, b.ceiling}} {
-		if !parts.has(part.name) {
+	defer func() {
+		if b.db != nil {
+			b.db.Kill()
+		}
+	}()
+	for _, p := range parts {
+		if !wanted.has(p) {
 			continue
 		}
-		if err := part.do(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", part.name, err)
+		began := time.Now()
+		if err := p.do(b, ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
+		b.report.took(p.name, time.Since(began))
 	}
 	return b.report, nil
 }
 
-// prepare makes the table and its changes.
-func (b *bench) prepare(ctx context.Context) error {
-	if err := createTable(ctx, b.db); err != nil {
-		return err
+// server is the database server that most parts use.
+func (b *bench) server(ctx context.Context) (*dbserver.Server, error) {
+	if b.db != nil {
+		return b.db, nil
 	}
-	if b.Changes == 0 {
-		return nil
-	}
-	at, err := binlogEnd(ctx, b.db)
+	progress("starting a MySQL server")
+	began := time.Now()
+	db, err := dbserver.Start(ctx, filepath.Join(b.dir, "mysql"), dbserver.Options{Flags: mysqlFlags, Template: true})
 	if err != nil {
-		return err
+		return nil, err
+	}
+	b.db = db
+	b.report.server(db)
+	if err := createTable(ctx, db); err != nil {
+		return nil, err
+	}
+	if err := prepareSequence(ctx, db); err != nil {
+		return nil, err
+	}
+	b.report.took("starting a server", time.Since(began))
+	return db, nil
+}
+
+// changes are those that most things are measured with; the first to ask has them written.
+func (b *bench) changes(ctx context.Context) (params, error) {
+	if b.written != nil {
+		return b.work, nil
+	}
+	db, err := b.server(ctx)
+	if err != nil {
+		return params{}, err
 	}
 	progress("writing %d changes", b.Changes)
-	written, rows, err := fillTable(ctx, b.db, b.Changes, b.TxRows)
+	began := time.Now()
+	var rows int64
+	s, err := recorded(ctx, db, func() (written, chosen int64, err error) {
+		written, rows, err = fillTable(ctx, db, b.Changes, b.TxRows)
+		return written, written, err
+	})
 	if err != nil {
-		return err
+		return params{}, err
 	}
-	b.work = params{Port: b.db.Port, File: at.file, Offset: at.offset, Changes: written, Rows: rows, Table: table, Profile: b.profiles}
-	return nil
+	b.work, b.written = b.params(s, table), s
+	b.work.Rows = rows
+	b.report.took("writing the changes", time.Since(began))
+	return b.work, nil
+}
+
+// params are those of a step that reads a span of the server's binlog.
+func (b *bench) params(s *span, table string) params {
+	p := s.params(b.db.Port, table)
+	p.Profile = b.profiles
+	return p
+}
+
+// first is the beginning of a step's changes: one in so many.
+func (p params) first(share int64) params {
+	if p.Written != 0 {
+		p.Written = max(p.Written/share, 1)
+	}
+	p.Changes = max(p.Changes/share, 1)
+	return p
 }
 
 // step runs a child and notes what it found.
@@ -97,15 +158,18 @@ func (b *bench) step(ctx context.Context, name string, p params) (measurement, e
 		return m, err
 	}
 	b.report.Runs = append(b.report.Runs, m)
-	progress("%-16s %9.0f/s  %7.3f µs CPU and %5d bytes each  %4d MiB", name, m.perSecond(), m.cpuPerItem(), m.Bytes/m.Items, m.RSS>>20)
+	progress("%-16s %9.0f/s  %7.3f µs CPU and %5d bytes each  %4d MiB  %4.1f %% in GC", name, m.perSecond(), m.cpuPerItem(), m.bytesPerItem(), m.RSS>>20, m.gcShare())
 	return m, nil
 }
 
-// rounds runs the steps in turn, as often as everything is repeated, so that a busy minute of the machine hits all.
-// It returns each step's median by CPU time.
-func (b *bench) rounds(ctx context.Context, do ...func(context.Context) (measurement, error)) ([]measurement, error) {
+// try is one way of doing the work.
+type try func(context.Context) (measurement, error)
+
+// rounds does the tries in turn, n times, so that a busy minute of the machine hits all. It returns each one's median
+// by CPU time.
+func rounds(ctx context.Context, n int, do ...try) ([]measurement, error) {
 	runs := make([][]measurement, len(do))
-	for range b.Repeat {
+	for range n {
 		for i := range do {
 			m, err := do[i](ctx)
 			if err != nil {
@@ -122,25 +186,19 @@ func (b *bench) rounds(ctx context.Context, do ...func(context.Context) (measure
 	return medians, nil
 }
 
-func (b *bench) plain(name string) func(context.Context) (measurement, error) {
-	return func(ctx context.Context) (measurement, error) { return b.step(ctx, name, b.work) }
+// plain is a step that needs no stub.
+func (b *bench) plain(name string, p params) try {
+	return func(ctx context.Context) (measurement, error) { return b.step(ctx, name, p) }
 }
 
-func (b *bench) binlog(ctx context.Context) error {
-	m, err := b.rounds(ctx, b.plain("binlog baseline"), b.plain("binlog lean"), b.plain("binlog ours"))
-	if err != nil {
-		return err
-	}
-	base, lean, ours := m[0], m[1], m[2]
-	b.report.add(line{"1", "binlog to record bytes, CPU per change", "µs", ours.cpuPerItem(), base.cpuPerItem(), base.cpuPerItem() / ours.cpuPerItem(), 25, false})
-	b.report.add(line{"1", "binlog to record bytes, changes per second", "/s", ours.perSecond(), base.perSecond(), ours.perSecond() / base.perSecond(), 15, false})
-	b.report.add(line{"1", "binlog to record bytes, CPU per change, baseline with a struct for the metadata", "µs", ours.cpuPerItem(), lean.cpuPerItem(), lean.cpuPerItem() / ours.cpuPerItem(), 0, false})
-	return nil
+// stubbed is a step against a stub of its own.
+func (b *bench) stubbed(name string, p params) try {
+	return func(ctx context.Context) (measurement, error) { return b.onStub(ctx, name, p, nil) }
 }
 
-// onStub runs a step against a stub stream of its own.
+// onStub runs a step against a stub of its own, which meanwhile may be told to do something.
 func (b *bench) onStub(ctx context.Context, name string, p params, meanwhile func(endpoint string) error) (m measurement, err error) {
-	endpoint, stop, err := startStub(ctx, params{Records: p.Records})
+	endpoint, stop, err := startStub(ctx, params{Records: p.Records, Shards: p.Shards})
 	if err != nil {
 		return m, err
 	}
@@ -158,16 +216,32 @@ func (b *bench) onStub(ctx context.Context, name string, p params, meanwhile fun
 	if m, err = b.step(ctx, name, p); err != nil {
 		return m, err
 	}
-	if name == "deliver ours" {
-		lines, err := storedLines(p.Dir)
+	return m, checkStored(ctx, name, p)
+}
+
+// checkStored makes sure that a delivering step did its work.
+func checkStored(ctx context.Context, name string, p params) error {
+	var stored int64
+	switch name {
+	case "deliver ours":
+		n, err := storedLines(p.Dir)
 		if err != nil {
-			return m, err
+			return err
 		}
-		if lines != p.Changes {
-			return m, fmt.Errorf("%d records were stored of %d", lines, p.Changes)
+		stored = n
+	case "deliver s3 ours":
+		state, err := askStub(ctx, p.Stream)
+		if err != nil {
+			return err
 		}
+		stored = state.Stored
+	default:
+		return nil
 	}
-	return m, nil
+	if stored != p.Changes {
+		return fmt.Errorf("%d records were stored of %d", stored, p.Changes)
+	}
+	return nil
 }
 
 // memoryFolder is a folder in memory where the machine has one, so that no disk is measured; otherwise dir.
@@ -177,87 +251,4 @@ func memoryFolder(dir string) string {
 		return shm
 	}
 	return dir
-}
-
-func (b *bench) stubbed(name string, p params) func(context.Context) (measurement, error) {
-	return func(ctx context.Context) (measurement, error) { return b.onStub(ctx, name, p, nil) }
-}
-
-func (b *bench) stream(ctx context.Context) error {
-	m, err := b.rounds(ctx, b.stubbed("stream baseline", b.work), b.stubbed("stream ours", b.work))
-	if err != nil {
-		return err
-	}
-	base, ours := m[0], m[1]
-	b.report.add(line{"2", "binlog to acknowledged stream, CPU per change", "µs", ours.cpuPerItem(), base.cpuPerItem(), base.cpuPerItem() / ours.cpuPerItem(), 6, false})
-	b.report.add(line{"2", "binlog to acknowledged stream, changes per second", "/s", ours.perSecond(), base.perSecond(), ours.perSecond() / base.perSecond(), 0, false})
-	return nil
-}
-
-func (b *bench) load(ctx context.Context) error {
-	m, err := b.rounds(ctx, b.plain("load bare"), b.plain("load baseline"), b.plain("load ours"))
-	if err != nil {
-		return err
-	}
-	bare, base, ours := m[0], m[1], m[2]
-	b.report.add(line{"3", "full load to record bytes, CPU per row", "µs", ours.cpuPerItem(), base.cpuPerItem(), base.cpuPerItem() / ours.cpuPerItem(), 5, false})
-	b.report.add(line{"3", "full load to record bytes, rows per second against a bare SELECT", "/s", ours.perSecond(), bare.perSecond(), ours.perSecond() / bare.perSecond(), 0.6, false})
-	return nil
-}
-
-func (b *bench) deliver(ctx context.Context) error {
-	p := b.work
-	p.Records = filepath.Join(b.dir, "records")
-	first, err := child(ctx, "records", p)
-	if err != nil {
-		return err
-	}
-	// As many of the records as make up the wanted size.
-	if p.Changes, err = cutRecords(p.Records, b.Deliver<<20); err != nil {
-		return err
-	}
-	progress("delivering %d of %d records", p.Changes, first.Items)
-	m, err := b.rounds(ctx,
-		func(ctx context.Context) (measurement, error) { return b.step(ctx, "deliver gzip", p) },
-		b.stubbed("deliver ours", p))
-	if err != nil {
-		return err
-	}
-	bare, ours := m[0], m[1]
-	b.report.add(line{"4", "stream to stored gzip, MB of records per second, against gzip alone on one core", "MB/s", ours.mbPerSecond(), bare.mbPerSecond(), ours.mbPerSecond() / bare.mbPerSecond(), 0.8, false})
-	b.report.add(line{"4", "the same, per second of CPU", "MB/s", ours.mbPerCPUSecond(), bare.mbPerCPUSecond(), ours.mbPerCPUSecond() / bare.mbPerCPUSecond(), 0, false})
-	b.report.memory("deliver, a backlog", ours)
-	return nil
-}
-
-// outage is how long the stream is away in the memory measurement.
-const outage = 10 * time.Second
-
-func (b *bench) memory(ctx context.Context) error {
-	m, err := b.onStub(ctx, "stream ours", b.work, nil)
-	if err != nil {
-		return err
-	}
-	b.report.memory("replicate, a backlog", m)
-	m, err = b.onStub(ctx, "stream ours", b.work, func(endpoint string) error { return failStub(ctx, endpoint, outage) })
-	if err != nil {
-		return err
-	}
-	b.report.memory(fmt.Sprintf("replicate, a backlog after %s without the stream", outage), m)
-
-	at, err := binlogEnd(ctx, b.db)
-	if err != nil {
-		return err
-	}
-	progress("writing a transaction of %d MiB", b.LargeTx)
-	rows, err := largeTransaction(ctx, b.db, b.LargeTx)
-	if err != nil {
-		return err
-	}
-	p := params{Port: b.db.Port, File: at.file, Offset: at.offset, Changes: rows, Table: largeTable}
-	if m, err = b.onStub(ctx, "stream ours", p, nil); err != nil {
-		return err
-	}
-	b.report.memory(fmt.Sprintf("replicate, one transaction of %d MiB", b.LargeTx), m)
-	return nil
 }

@@ -87,7 +87,7 @@ func encodeBinlog(ctx context.Context, p *params, emit func(key, data []byte) er
 	e := &encoder{emit: emit, want: p.Changes, plans: make(map[*schema.ImageLayout]*record.Plan)}
 	reader := binlog.New(binlog.Config{
 		Source: p.source(), ServerID: 7002, Handler: e,
-		Selected: func(s, t string) bool { return s == database && t == p.Table },
+		Selected: p.selects,
 	})
 	err := reader.Run(ctx, source.Position{File: p.File, Offset: uint64(p.Offset)})
 	if !errors.Is(err, errAllRead) {
@@ -97,13 +97,12 @@ func encodeBinlog(ctx context.Context, p *params, emit func(key, data []byte) er
 }
 
 func binlogOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	var items, bytes int64
+	var bytes int64
 	err := encodeBinlog(ctx, p, func(key, data []byte) error {
-		items++
 		bytes += int64(len(key) + len(data))
 		return nil
 	})
-	done(items, bytes)
+	done(p.written(), bytes)
 	return err
 }
 

@@ -24,3 +24,5 @@ func cutRecords(path string, size int64) (records int64, err error) {
 	}
 	return records, f.Truncate(kept)
 }
+
+func removeRecords(p params) { os.Remove(p.Records) }

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"text/tabwriter"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/dbserver"
 )
 
 // line is one comparison. Ratio is made so that more is better, except where AtMost says that Goal is a ceiling.
@@ -38,53 +36,88 @@ func (l line) verdict() string {
 	return "not reached"
 }
 
+// part of a run, and how long it took.
+type elapsed struct {
+	Part string        `json:"part"`
+	Took time.Duration `json:"took_ns"`
+}
+
 // report is everything that a run found out, with what is needed to judge it later.
 type report struct {
-	Time     time.Time     `json:"time"`
-	Commit   string        `json:"commit"`
-	CPU      string        `json:"cpu"`
-	Cores    int           `json:"cores"`
-	Go       string        `json:"go"`
-	Server   string        `json:"server"`
-	Settings settings      `json:"settings"`
-	Lines    []line        `json:"lines"`
-	Runs     []measurement `json:"runs"`
+	Time      time.Time        `json:"time"`
+	Commit    string           `json:"commit"`
+	Machine   machine          `json:"machine"`
+	Servers   []string         `json:"servers"`
+	Settings  settings         `json:"settings"`
+	Elapsed   []elapsed        `json:"elapsed"`
+	Lines     []line           `json:"lines"`
+	Medians   []measurement    `json:"medians"` // of what the goals are measured with
+	Workloads []workloadResult `json:"workloads,omitempty"`
+	Latency   []latencyResult  `json:"latency,omitempty"`
+	Growth    []growthResult   `json:"growth,omitempty"`
+	Runs      []measurement    `json:"runs"`
 }
 
 func newReport(s settings) *report {
-	return &report{Time: time.Now().UTC().Truncate(time.Second), Commit: commit(), CPU: cpuModel(),
-		Cores: runtime.NumCPU(), Go: runtime.Version(), Settings: s}
+	return &report{Time: time.Now().UTC().Truncate(time.Second), Commit: commit(), Machine: thisMachine(), Settings: s}
 }
+
+// server notes a server that was measured with.
+func (r *report) server(db *dbserver.Server) {
+	name := fmt.Sprintf("%s %s", map[dbserver.Flavor]string{dbserver.MySQL: "MySQL", dbserver.MariaDB: "MariaDB"}[db.Program.Flavor], db.Program.Version)
+	if !slices.Contains(r.Servers, name) {
+		r.Servers = append(r.Servers, name)
+	}
+}
+
+// took notes how long a part took, with what it had to prepare.
+func (r *report) took(part string, d time.Duration) {
+	r.Elapsed = append(r.Elapsed, elapsed{part, d})
+	progress("%s: %s", part, d.Round(time.Second/10))
+}
+
+func (r *report) median(m ...measurement) { r.Medians = append(r.Medians, m...) }
 
 func (r *report) add(l line) { r.Lines = append(r.Lines, l) }
 
-// memory adds a line about the peak memory of a step, against the product's default ceiling.
-func (r *report) memory(what string, m measurement) {
-	const ceiling = float64(productMemory >> 20)
-	rss := float64(m.RSS) / (1 << 20)
-	r.add(line{"5", "peak resident memory: " + what, "MiB", rss, ceiling, rss / ceiling, 1, true})
+// cheaper adds a line about a cost: the ratio says how many times as much the other costs. Goal 0 is none.
+func (r *report) cheaper(number, what, unit string, ours, other, goal float64) {
+	r.add(line{number, what, unit, ours, other, other / ours, goal, false})
 }
 
-// print writes the table. previous may be nil.
-func (r *report) print(w io.Writer, previous *report) {
-	fmt.Fprintf(w, "\n%s, %d cores, %s, %s, %d changes, median of %d\n\n", r.CPU, r.Cores, r.Go, r.Server, r.Settings.Changes, r.Settings.Repeat)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\twhat\tours\tbaseline\tratio\tgoal\t\tlast run")
-	for _, l := range r.Lines {
-		goal, before := "", ""
-		if l.Goal != 0 {
-			goal = "≥ " + number(l.Goal)
-			if l.AtMost {
-				goal = "≤ " + number(l.Goal)
-			}
-		}
-		if p, ok := previous.find(l.What); ok {
-			before = number(p.Ratio)
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s %s\t%s %s\t%s\t%s\t%s\t%s\n", l.Number, l.What, number(l.Ours), l.Unit, number(l.Other), l.Unit,
-			number(l.Ratio), goal, l.verdict(), before)
+// faster adds a line about a speed: the ratio says how many times as fast we are.
+func (r *report) faster(number, what, unit string, ours, other, goal float64) {
+	r.add(line{number, what, unit, ours, other, ours / other, goal, false})
+}
+
+// atMost adds a line about something that may be at most so many times the other.
+func (r *report) atMost(number, what, unit string, ours, other, goal float64) {
+	r.add(line{number, what, unit, ours, other, ours / other, goal, true})
+}
+
+// memory adds a line about the peak memory of a step, against the product's default ceiling.
+func (r *report) memory(what string, m measurement) {
+	r.atMost("5", "peak resident memory: "+what, "MiB", float64(m.RSS)/(1<<20), productMemory>>20, 1)
+}
+
+// latency adds a pace, and its lines where it has goals.
+func (r *report) latency(l latencyResult) {
+	r.Latency = append(r.Latency, l)
+	goal := 0.0
+	if l.Wanted <= 2000 {
+		goal = 1
 	}
-	_ = t.Flush()
+	r.atMost("6", l.Name+": from the return of COMMIT to readable, p50, against 20 ms", "ms", milliseconds(l.Returned.P50), 20, goal)
+	r.atMost("6", l.Name+": from the return of COMMIT to readable, p99, against 100 ms", "ms", milliseconds(l.Returned.P99), 100, goal)
+}
+
+// print writes the tables. previous may be nil.
+func (r *report) print(w io.Writer, previous *report) {
+	for _, g := range append([]grid{r.goals(previous)}, r.details()...) {
+		if len(g.rows) > 0 {
+			g.text(w)
+		}
+	}
 }
 
 // find looks for a line; a nil report has none.
@@ -98,17 +131,6 @@ func (r *report) find(what string) (line, bool) {
 		}
 	}
 	return line{}, false
-}
-
-// number prints three significant digits or all whole ones.
-func number(f float64) string {
-	switch {
-	case f >= 100:
-		return fmt.Sprintf("%.0f", f)
-	case f >= 10:
-		return fmt.Sprintf("%.1f", f)
-	}
-	return fmt.Sprintf("%.2f", f)
 }
 
 func (r *report) write(path string) error {
@@ -133,21 +155,4 @@ func readReport(path string) *report {
 		return nil
 	}
 	return &r
-}
-
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func cpuModel() string {
-	data, _ := os.ReadFile("/proc/cpuinfo")
-	if _, rest, ok := bytes.Cut(data, []byte("model name\t: ")); ok {
-		name, _, _ := bytes.Cut(rest, []byte("\n"))
-		return string(name)
-	}
-	return runtime.GOOS + "/" + runtime.GOARCH
 }

@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -235,7 +233,7 @@ func (m *scaling) makeTable(ctx context.Context, name string) error { return m.t
 
 // scaleOurs is one deliver process: until all is stored, or, where Rows is set, until SIGTERM.
 func scaleOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	ctx, stop := untilTerminated(ctx)
 	defer stop()
 	node, err := localstream.New(localstream.Config{Dir: p.Stream, Logger: discard})
 	if err != nil {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -70,9 +68,9 @@ func (m *scaling) changes(ctx context.Context, out io.Writer) error {
 		}
 	}()
 	begin := func(name string) error {
-		c, err := m.startProcess(ctx, m.process(p, name))
+		r, err := startStep(ctx, "scale ours", m.process(p, name))
 		if err == nil {
-			running = append(running, c)
+			running = append(running, r.cmd)
 		}
 		return err
 	}
@@ -170,22 +168,6 @@ func (m *scaling) leases(ctx context.Context, table string) (lease.Table, error)
 	d := about.StreamDescriptionSummary
 	account := strings.Split(aws.ToString(d.StreamARN), ":")[4]
 	return lease.NewDynamoDB(m.table(table), lease.StreamID(account, streamName, aws.ToTime(d.StreamCreationTimestamp))), nil
-}
-
-// startProcess starts a deliver process that goes on until it is told to end.
-func (m *scaling) startProcess(ctx context.Context, p params) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	in, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	c := exec.CommandContext(ctx, self)
-	c.Env = append(os.Environ(), stepVariable+"=scale ours")
-	c.Stdin, c.Stderr = bytes.NewReader(in), os.Stderr
-	return c, c.Start()
 }
 
 // shared waits until the processes share all shards, with one more or less each.

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/mapping"
 	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
+	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 )
 
@@ -27,14 +28,19 @@ func awsConfig() aws.Config {
 
 // streamOurs is the product's whole replicating half, with order per key, checkpoints and all.
 func streamOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	// It ends when the stub has everything. What the stub counts includes the records that announce the start.
+	return untilCounted(ctx, p, nil, done)
+}
+
+// untilCounted replicates until the stub has everything. What the stub counts includes the records that announce the
+// start.
+func untilCounted(ctx context.Context, p *params, change func(*pipeline.ReplicateConfig), done func(items, bytes int64)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		defer cancel()
 		for ctx.Err() == nil {
 			if got, err := askStub(ctx, p.Stream); err == nil && got.Records >= p.Changes {
-				done(p.Changes, got.Bytes)
+				done(p.written(), got.Bytes)
 				return
 			}
 			select {
@@ -43,12 +49,21 @@ func streamOurs(ctx context.Context, p *params, done func(items, bytes int64)) e
 			}
 		}
 	}()
-	return replicate(ctx, p, pipeline.SuspendTable)
+	return replicate(ctx, p, change)
 }
 
-// refusalOurs is the same where something comes that has to be refused.
+// daemonOurs is the same as a service: it goes on until SIGTERM. What it worked on, whoever started it knows.
+func daemonOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	ctx, stop := untilTerminated(ctx)
+	defer stop()
+	err := replicate(ctx, p, nil)
+	done(1, 0)
+	return err
+}
+
+// refusalOurs replicates where something comes that has to be refused.
 func refusalOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
-	err := replicate(ctx, p, pipeline.StopTask)
+	err := replicate(ctx, p, func(c *pipeline.ReplicateConfig) { c.TableErrors = pipeline.StopTask })
 	if err == nil || !strings.Contains(err.Error(), p.Refusal) {
 		return fmt.Errorf("ended with %w where %q was due", err, p.Refusal)
 	}
@@ -56,20 +71,33 @@ func refusalOurs(ctx context.Context, p *params, done func(items, bytes int64)) 
 	return nil
 }
 
-func replicate(ctx context.Context, p *params, tableErrors pipeline.ErrorPolicy) error {
+// spillOurs is the same where a record that the stream does not take is stored in a folder instead.
+func spillOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {
+	bodies := filepath.Join(p.Dir, "bodies")
+	return untilCounted(ctx, p, func(c *pipeline.ReplicateConfig) {
+		c.Oversized = pipeline.OversizedConfig{Policy: pipeline.OversizedSpill, MaxBytes: productMemory / 4,
+			Destination: s3sink.NewFile(bodies), Location: "file://" + bodies + "/"}
+	}, done)
+}
+
+func replicate(ctx context.Context, p *params, change func(*pipeline.ReplicateConfig)) error {
 	rules, err := mapping.Parse(fmt.Appendf(nil, `{"rules": [{"rule-type": "selection", "rule-id": "1", "rule-name": "1",
-		"object-locator": {"schema-name": %q, "table-name": %q}, "rule-action": "include"}]}`, cmp.Or(p.Database, database), p.Table))
+		"object-locator": {"schema-name": %q, "table-name": %q}, "rule-action": "include"}]}`, p.database(), p.Table))
 	if err != nil {
 		return err
 	}
-	store, err := checkpoint.OpenFile(p.Dir)
+	store, err := checkpoint.OpenFile(filepath.Join(p.Dir, "state"))
 	if err != nil {
 		return err
 	}
-	return pipeline.NewReplicate(pipeline.ReplicateConfig{
+	c := pipeline.ReplicateConfig{
 		Task: "bench", Migration: pipeline.CDC, Source: p.source(), ServerID: 7003, Rules: rules,
-		Records: recordOptions(), Rendered: schema.Options{}, Deduplicate: true, TableErrors: tableErrors,
+		Records: recordOptions(), Rendered: schema.Options{}, Deduplicate: true,
 		Stream: kinesisout.Config{API: kinesisout.NewClient(awsConfig(), p.Stream), StreamName: streamName},
 		Store:  store, Start: fmt.Sprintf("%s:%d", p.File, p.Offset), Log: discard,
-	}).Run(ctx)
+	}
+	if change != nil {
+		change(&c)
+	}
+	return pipeline.NewReplicate(c).Run(ctx)
 }

@@ -3,16 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +27,8 @@ const (
 
 // stub is a stream that costs its client as little as a server can.
 type stub struct {
+	bucket   bucket
+	open     int // shards; 0: the usual number
 	records  atomic.Int64
 	bytes    atomic.Int64
 	downTill atomic.Int64 // Unix nanoseconds: before that, every call fails
@@ -42,105 +40,26 @@ type stub struct {
 // stubState is what the stub tells about itself, and with which it can be told to fail for some time.
 type stubState struct {
 	Records int64 `json:"records"`
-	Bytes   int64 `json:"bytes"` // of requests
-}
-
-// serveStub runs until standard input ends.
-func serveStub() int {
-	s := &stub{}
-	var p params
-	in := json.NewDecoder(os.Stdin)
-	err := in.Decode(&p)
-	if err == nil && p.Records != "" {
-		err = s.load(p.Records)
-	}
-	var l net.Listener
-	if err == nil {
-		l, err = net.Listen("tcp4", "127.0.0.1:0")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "stub stream:", err)
-		return 1
-	}
-	server := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(l) }()
-	fmt.Printf("http://%s\n", l.Addr())
-	_, _ = io.Copy(io.Discard, in.Buffered())
-	_, _ = io.Copy(io.Discard, os.Stdin) // our parent holds the other end for as long as it wants us
-	_ = server.Close()
-	return 0
-}
-
-// startStub starts a stub and returns its endpoint and what ends it.
-func startStub(ctx context.Context, p params) (endpoint string, stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", nil, err
-	}
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), stepVariable+"="+stubStep)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
-	}
-	stop = func() {
-		_ = in.Close()
-		_ = cmd.Wait()
-	}
-	if err := json.NewEncoder(in).Encode(p); err != nil {
-		stop()
-		return "", nil, err
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		stop()
-		return "", nil, fmt.Errorf("start the stub stream: %w", err)
-	}
-	return strings.TrimSpace(line), stop, nil
-}
-
-func askStub(ctx context.Context, endpoint string) (stubState, error) {
-	var s stubState
-	return s, callStub(ctx, endpoint+"/state", &s)
-}
-
-// failStub makes every call fail for d from now on.
-func failStub(ctx context.Context, endpoint string, d time.Duration) error {
-	return callStub(ctx, endpoint+"/fail?for="+d.String(), nil)
-}
-
-func callStub(ctx context.Context, url string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	Bytes   int64 `json:"bytes"`  // of requests
+	Stored  int64 `json:"stored"` // records in the objects of the bucket
 }
 
 func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/state":
-		_ = json.NewEncoder(w).Encode(stubState{s.records.Load(), s.bytes.Load()})
+		_ = json.NewEncoder(w).Encode(stubState{s.records.Load(), s.bytes.Load(), s.bucket.records.Load()})
 		return
 	case "/fail":
 		d, _ := time.ParseDuration(r.URL.Query().Get("for"))
-		s.downTill.Store(time.Now().Add(d).UnixNano())
+		down := &s.downTill
+		if r.URL.Query().Has("bucket") {
+			down = &s.bucket.downTill
+		}
+		down.Store(time.Now().Add(d).UnixNano())
+		return
+	}
+	if r.Header.Get("X-Amz-Target") == "" {
+		s.bucket.ServeHTTP(w, r)
 		return
 	}
 	body := bodies.Get().(*bytes.Buffer)
@@ -181,16 +100,19 @@ func (s *stub) answer(operation string, body []byte) ([]byte, error) {
 	case "ListShards":
 		return s.listShards(), nil
 	case "GetShardIterator":
-		return []byte(`{"ShardIterator": "0"}`), nil
+		return s.firstIterator(body)
 	case "GetRecords":
 		return s.getRecords(body)
 	}
 	return nil, errors.New("not played here: " + operation)
 }
 
-// shards is one where records are handed out, so that they come in the order of the file.
+// shards is one where records are handed out, so that they come in the order of the file, unless more are wanted.
 func (s *stub) shards() int {
-	if s.pages != nil {
+	switch {
+	case s.open > 0:
+		return s.open
+	case s.pages != nil:
 		return 1
 	}
 	return stubShards
@@ -199,14 +121,9 @@ func (s *stub) shards() int {
 func (s *stub) listShards() []byte {
 	n := s.shards()
 	var shards []string
-	width := 100 / n // percent of the space of hash keys
 	for i := range n {
-		end := hashKey((i+1)*width, -1)
-		if i == n-1 {
-			end = "340282366920938463463374607431768211455"
-		}
 		shards = append(shards, fmt.Sprintf(`{"ShardId": "shardId-%012d", "HashKeyRange": {"StartingHashKey": %q, "EndingHashKey": %q},
-			"SequenceNumberRange": {"StartingSequenceNumber": "1"}}`, i, hashKey(i*width, 0), end))
+			"SequenceNumberRange": {"StartingSequenceNumber": "1"}}`, i, hashKey(i, n, 0), hashKey(i+1, n, -1)))
 	}
 	return []byte(`{"Shards": [` + strings.Join(shards, ",") + `]}`)
 }
@@ -260,6 +177,16 @@ func (s *stub) load(path string) error {
 	return lines.Err()
 }
 
+// firstIterator is where a shard begins. Of n shards the i-th has every n-th page, from the i-th on.
+func (s *stub) firstIterator(body []byte) ([]byte, error) {
+	var in struct{ ShardId string }
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	shard, err := strconv.Atoi(strings.TrimPrefix(in.ShardId, "shardId-"))
+	return fmt.Appendf(nil, `{"ShardIterator": "%d"}`, shard), err
+}
+
 func (s *stub) getRecords(body []byte) ([]byte, error) {
 	var in struct{ ShardIterator string }
 	if err := json.Unmarshal(body, &in); err != nil {
@@ -275,5 +202,6 @@ func (s *stub) getRecords(body []byte) ([]byte, error) {
 	s.records.Add(int64(s.counts[at]))
 	out := make([]byte, 0, len(s.pages[at])+100)
 	out = append(append(out, `{"Records": [`...), s.pages[at]...)
-	return fmt.Appendf(out, `], "NextShardIterator": "%d", "MillisBehindLatest": %d}`, at+1, (len(s.pages)-at-1)*1000), nil
+	next := at + s.shards()
+	return fmt.Appendf(out, `], "NextShardIterator": "%d", "MillisBehindLatest": %d}`, next, max(0, len(s.pages)-next)*1000), nil
 }

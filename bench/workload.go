@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	database   = "dms_sample"
-	table      = "ticket_purchase_hist"
-	largeTable = "large_tx"
+	database = "dms_sample"
+	table    = "ticket_purchase_hist"
 )
 
 // mysqlFlags make a server that is not what is measured quick.
@@ -37,17 +36,27 @@ func binlogEnd(ctx context.Context, s *dbserver.Server) (position, error) {
 	return position{file, uint32(size)}, err
 }
 
+// logSize is how large all files of the binlog are together.
+func logSize(ctx context.Context, s *dbserver.Server) (size int64, err error) {
+	r, err := s.Query(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return 0, err
+	}
+	for i := range r.RowNumber() {
+		n, err := r.GetInt(i, 1)
+		if err != nil {
+			return 0, err
+		}
+		size += n
+	}
+	return size, nil
+}
+
 // createTable makes the table of the measurements: a ticket shop's purchase history, five small columns.
 func createTable(ctx context.Context, s *dbserver.Server) error {
 	return s.Exec(ctx,
 		"CREATE DATABASE "+database+" CHARACTER SET utf8mb4",
-		"CREATE TABLE "+database+"."+table+` (
-			sporting_event_ticket_id BIGINT NOT NULL,
-			purchased_by_id INT NOT NULL,
-			transaction_date_time DATETIME NOT NULL,
-			transferred_from_id INT,
-			purchase_price DECIMAL(8,2) NOT NULL,
-			PRIMARY KEY (sporting_event_ticket_id, purchased_by_id, transaction_date_time))`)
+		"USE "+database, purchases(table, ""))
 }
 
 // fillTable writes changes to the table, in transactions of txRows: out of 20, 16 are inserts, 3 updates and 1 a
@@ -86,17 +95,4 @@ func fillTable(ctx context.Context, s *dbserver.Server, changes, txRows int64) (
 		rows += inserts - deletes
 	}
 	return written, rows, nil
-}
-
-// largeTransaction writes one transaction of about mib MiB in rows of 64 KiB. It returns how many rows that is.
-func largeTransaction(ctx context.Context, s *dbserver.Server, mib int64) (int64, error) {
-	rows := mib * 16
-	err := s.Exec(ctx,
-		"SET SESSION sql_log_bin = 0",
-		"CREATE TABLE "+database+"."+largeTable+" (id BIGINT PRIMARY KEY, body LONGTEXT NOT NULL)",
-		"SET SESSION sql_log_bin = 1, cte_max_recursion_depth = 10000000",
-		fmt.Sprintf(`INSERT INTO %s.%s
-			WITH RECURSIVE seq (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM seq WHERE n < %d)
-			SELECT n, RPAD(n, 65536, SHA2(n, 512)) FROM seq`, database, largeTable, rows))
-	return rows, err
 }

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// growthResult is what a change costs where there is more of something.
+type growthResult struct {
+	Of    string      `json:"of"` // tables, shards, or changes behind
+	Half  string      `json:"half"`
+	N     int64       `json:"n"`
+	Found measurement `json:"found"`
+}
+
+// Flat is what the goal calls flat: a change costs at most so many times as much with most of a thing as with least.
+const flat = 1.25
+
+// growth measures goal 7: how cost grows with tables and shards, and memory with what is behind.
+func (b *bench) growth(ctx context.Context) error {
+	if _, err := b.changes(ctx); err != nil {
+		return err
+	}
+	for _, grow := range []func(context.Context) error{b.growTables, b.growShards, b.growBacklog} {
+		if err := grow(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// growTables has the same transactions go to more and more tables.
+func (b *bench) growTables(ctx context.Context) error {
+	if err := b.manyTables(ctx); err != nil {
+		return err
+	}
+	numbers := []int64{1, 10, 100, manyTables}
+	var decode, whole []try
+	for _, tables := range numbers {
+		w := workload{name: fmt.Sprintf("%d tables", tables), table: manyPrefix + "%", changes: b.Growth, rows: 100, write: acrossTables(tables)}
+		progress("writing %d changes: %s", w.changes, w.name)
+		s, err := w.prepare(ctx, b.db)
+		if err != nil {
+			return err
+		}
+		p := b.params(s, w.table)
+		decode, whole = append(decode, b.plain("binlog ours", p)), append(whole, b.stubbed("stream ours", p))
+	}
+	if err := b.grow(ctx, "tables", "binlog to record bytes", numbers, decode); err != nil {
+		return err
+	}
+	return b.grow(ctx, "tables", "replicate", numbers, whole)
+}
+
+// growShards has the same changes go through more and more shards.
+func (b *bench) growShards(ctx context.Context) error {
+	p := b.work.first(max(1, b.work.Changes/b.Growth))
+	p, err := b.records(ctx, p, 0)
+	if err != nil {
+		return err
+	}
+	defer removeRecords(p)
+	numbers := []int64{1, 4, 16, 64}
+	var replicate, deliver []try
+	for _, shards := range numbers {
+		read := p
+		read.Shards = int(shards)
+		write := read
+		write.Records = ""
+		replicate, deliver = append(replicate, b.stubbed("stream ours", write)), append(deliver, b.stubbed("deliver ours", read))
+	}
+	if err := b.grow(ctx, "shards", "replicate", numbers, replicate); err != nil {
+		return err
+	}
+	return b.grow(ctx, "shards", "deliver", numbers, deliver)
+}
+
+// grow measures one step with each of the numbers, in turn, and compares the dearest with the first.
+func (b *bench) grow(ctx context.Context, of, half string, numbers []int64, do []try) error {
+	m, err := rounds(ctx, growthRounds, do...)
+	if err != nil {
+		return err
+	}
+	dearest := 0
+	for i, n := range numbers {
+		b.report.Growth = append(b.report.Growth, growthResult{of, half, n, m[i]})
+		if m[i].cpuPerItem() > m[dearest].cpuPerItem() {
+			dearest = i
+		}
+	}
+	first, last := numbers[0], numbers[len(numbers)-1]
+	b.report.atMost("7", fmt.Sprintf("%s, CPU per change, dearest of %d to %d %s against %d", half, first, last, of, first), "µs",
+		m[dearest].cpuPerItem(), m[0].cpuPerItem(), flat)
+	return nil
+}
+
+const growthRounds = 2
+
+// growBacklog lets more and more changes be behind when replication begins, and records when delivery does.
+func (b *bench) growBacklog(ctx context.Context) error {
+	numbers := []int64{b.Changes / 4, b.Changes, b.Backlog}
+	var rss []int64
+	for _, n := range numbers {
+		w := workload{name: fmt.Sprintf("a backlog of %d", n), table: backlogTable, changes: n, rows: 10_000,
+			write: func(first, rows int64) []string { return insertPurchases(backlogTable, first, rows) }}
+		w.schema = []string{"DROP TABLE IF EXISTS " + backlogTable, purchases(backlogTable, keepsNone)}
+		progress("writing %d changes: %s", w.changes, w.name)
+		s, err := w.prepare(ctx, b.db)
+		if err != nil {
+			return err
+		}
+		m, err := b.onStub(ctx, "stream ours", b.params(s, w.table), nil)
+		if err != nil {
+			return err
+		}
+		b.report.Growth = append(b.report.Growth, growthResult{"changes behind", "replicate", s.written, m})
+		b.report.memory(fmt.Sprintf("replicate, %d changes behind", s.written), m)
+		rss = append(rss, m.RSS)
+	}
+	b.report.atMost("7", fmt.Sprintf("replicate, resident peak with %d changes behind against %d", numbers[len(numbers)-1], numbers[0]), "MiB",
+		float64(rss[len(rss)-1])/(1<<20), float64(rss[0])/(1<<20), flat)
+	return nil
+}
+
+const backlogTable = "behind"
