@@ -35,6 +35,7 @@ type params struct {
 	End      uint32 `json:"end"`
 	Changes  int64  `json:"changes"`  // how many records they make
 	Written  int64  `json:"written"`  // how many changes there are, where tables are not selected; 0: as many as Changes
+	Warm     int64  `json:"warm"`     // of the records, so many are made before measuring begins
 	Rows     int64  `json:"rows"`     // in the table
 	Database string `json:"database"` // default: the measurements' own
 	Table    string `json:"table"`    // that is selected; % at its end stands for any rest
@@ -44,6 +45,8 @@ type params struct {
 	Dir      string `json:"dir"`      // for what the step writes
 	Profile  string `json:"profile"`  // folder for CPU profiles; empty: none
 	Refusal  string `json:"refusal"`  // what the error says that the step must end with; empty: it must not
+
+	warmed func() // is to be called when the first ones are made
 }
 
 // source is how the product reaches the database server.
@@ -63,8 +66,8 @@ func (p *params) selects(schema, table string) bool {
 	return schema == p.database() && table == p.Table
 }
 
-// written is how many changes are read, whether they are selected or not.
-func (p *params) written() int64 { return cmp.Or(p.Written, p.Changes) }
+// written is how many changes are read while it is measured, whether they are selected or not.
+func (p *params) written() int64 { return cmp.Or(p.Written, p.Changes) - p.Warm }
 
 // measurement is what a step found out about itself.
 type measurement struct {
@@ -149,7 +152,11 @@ func measured(name string, do step, p *params) error {
 		defer stop()
 	}
 	var m measurement
-	begin, cpu, before := time.Now(), cpuTime(), readGarbage()
+	var begin time.Time
+	var cpu time.Duration
+	var before garbage
+	p.warmed = func() { begin, cpu, before = time.Now(), cpuTime(), readGarbage() }
+	p.warmed()
 	err := do(context.Background(), p, func(items, bytes int64) {
 		m = measurement{Step: name, Items: items, Bytes: bytes, Wall: time.Since(begin)}
 	})

@@ -5,9 +5,6 @@ import (
 	"path/filepath"
 )
 
-// streamShare and lessSDK say what part of the changes the costlier baselines of the stream are measured with.
-const streamShare = 4
-
 // binlog measures goal 1: from the binlog to record bytes, which are dropped.
 func (b *bench) binlog(ctx context.Context) error {
 	p, err := b.changes(ctx)
@@ -34,7 +31,7 @@ func (b *bench) stream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	part := p.first(streamShare)
+	part := p.first(baselineShare)
 	m, err := rounds(ctx, b.Repeat, b.stubbed("stream baseline", part), b.stubbed("stream sdk", part), b.stubbed("stream ours", p))
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ var paces = []pace{
 	{"idle", 10, 1, 1},
 	{"200 changes/s", 200, 1, 4},
 	{"2,000 changes/s", 1000, 2, 16},
-	{"20,000 changes/s", 1000, 20, 16},
+	{"20,000 changes/s", 500, 40, 16},
 }
 
 func (p pace) changes() int64 { return p.transaction * p.rows }
@@ -119,7 +119,7 @@ func (b *bench) atPace(ctx context.Context, db *dbserver.Server, endpoint string
 	}
 	defer daemon.kill()
 	// The first row shows that all is running.
-	w := &writers{db: db, pace: p, first: first, sent: make([]moments, 1)}
+	w := &writers{db: db, pace: pace{transaction: 1, rows: 1, connections: 1}, first: first, sent: make([]moments, 1)}
 	if err := errors.Join(w.run(ctx), watch.wait(ctx, 1)); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ func recordOptions() record.Options {
 type encoder struct {
 	emit  func(key, data []byte) error
 	want  int64
+	warm  int64 // after so many, warmed is called
 	tx    record.Transaction
 	inTx  uint64
 	items int64
@@ -37,6 +38,8 @@ type encoder struct {
 	memo  record.Memo
 	key   []byte
 	data  []byte
+
+	warmed func()
 }
 
 var errAllRead = errors.New("all changes were read")
@@ -70,7 +73,10 @@ func (e *encoder) Rows(_ context.Context, rows *binlog.Rows) error {
 		if err := e.emit(e.key, e.data); err != nil {
 			return err
 		}
-		if e.items++; e.items == e.want {
+		switch e.items++; e.items {
+		case e.warm:
+			e.warmed()
+		case e.want:
 			return errAllRead
 		}
 	}
@@ -84,7 +90,7 @@ func (e *encoder) TableFailed(_ context.Context, t *binlog.TableError) error { r
 
 // encodeBinlog reads all changes and gives each record to emit.
 func encodeBinlog(ctx context.Context, p *params, emit func(key, data []byte) error) error {
-	e := &encoder{emit: emit, want: p.Changes, plans: make(map[*schema.ImageLayout]*record.Plan)}
+	e := &encoder{emit: emit, want: p.Changes, warm: p.Warm, warmed: p.warmed, plans: make(map[*schema.ImageLayout]*record.Plan)}
 	reader := binlog.New(binlog.Config{
 		Source: p.source(), ServerID: 7002, Handler: e,
 		Selected: p.selects,

@@ -38,19 +38,34 @@ func untilCounted(ctx context.Context, p *params, change func(*pipeline.Replicat
 	defer cancel()
 	go func() {
 		defer cancel()
-		for ctx.Err() == nil {
-			if got, err := askStub(ctx, p.Stream); err == nil && got.Records >= p.Changes {
-				done(p.written(), got.Bytes)
-				return
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(20 * time.Millisecond):
+		if p.Warm > 0 {
+			if got := counted(ctx, p, p.Warm); got.Records < p.Changes {
+				p.Warm = got.Records
+				p.warmed()
 			}
 		}
+		done(p.written(), counted(ctx, p, p.Changes).Bytes)
 	}()
 	return replicate(ctx, p, change)
 }
+
+// counted waits until the stub has so many records.
+func counted(ctx context.Context, p *params, records int64) (got stubState) {
+	for ctx.Err() == nil {
+		var err error
+		if got, err = askStub(ctx, p.Stream); err == nil && got.Records >= records {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(countPause):
+		}
+	}
+	return got
+}
+
+// countPause is between two questions to the stub: short beside what a step takes.
+const countPause = 10 * time.Millisecond
 
 // daemonOurs is the same as a service: it goes on until SIGTERM. What it worked on, whoever started it knows.
 func daemonOurs(ctx context.Context, p *params, done func(items, bytes int64)) error {

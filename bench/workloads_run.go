@@ -60,11 +60,7 @@ const workloadRounds = 2
 
 func (b *bench) workload(ctx context.Context, w workload, s *span) error {
 	p := b.params(s, w.table)
-	share := w.share
-	if share == 0 {
-		share = baselineShare
-	}
-	m, err := rounds(ctx, workloadRounds, b.plain("binlog raw", p), b.plain("binlog ours", p), b.plain("binlog baseline", p.first(share)))
+	m, err := rounds(ctx, workloadRounds, b.plain("binlog raw", p), b.plain("binlog ours", p), b.plain("binlog baseline", p.first(baselineShare)))
 	if err != nil {
 		return err
 	}
