@@ -159,7 +159,7 @@ func startEmbedded(ctx context.Context, dir string) (endpoint string, stream *ru
 		return "", nil, err
 	}
 	for range 100 {
-		if conn, err := net.DialTimeout("tcp4", address, time.Second); err == nil {
+		if conn, err := new(net.Dialer).DialContext(ctx, "tcp4", address); err == nil {
 			return "http://" + address, stream, conn.Close()
 		}
 		time.Sleep(50 * time.Millisecond)

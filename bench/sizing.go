@@ -38,18 +38,21 @@ func carries(vcpu, perHardwareThread float64, m ...measurement) float64 {
 // sizing says what tasks carry of each workload.
 func (r *report) sizing() grid {
 	g := grid{name: "sizing", title: "What a Fargate task carries, changes a second with half of its CPU: vCPU as half a hardware thread of this machine, and as a whole one",
-		header: []string{"workload", "vCPU", "memory, GB", "replicate alone", "deliver alone", "both in one task"}}
-	for _, w := range r.Workloads {
-		for i, t := range tasks {
-			name := ""
-			if i == 0 {
-				name = w.Name
-			}
-			cell := func(m ...measurement) string {
-				return number(carries(t.vcpu, halfThread, m...)) + " to " + number(carries(t.vcpu, wholeThread, m...))
-			}
-			g.add(name, fmt.Sprintf("%g", t.vcpu), t.memoryGB, cell(w.Replicate), cell(w.Deliver), cell(w.Replicate, w.Deliver))
+		header: []string{"workload", "half"}}
+	for _, t := range tasks {
+		g.header = append(g.header, fmt.Sprintf("%g vCPU, %s GB", t.vcpu, t.memoryGB))
+	}
+	row := func(workload, half string, m ...measurement) {
+		cells := []string{workload, half}
+		for _, t := range tasks {
+			cells = append(cells, number(carries(t.vcpu, halfThread, m...))+" to "+number(carries(t.vcpu, wholeThread, m...)))
 		}
+		g.add(cells...)
+	}
+	for _, w := range r.Workloads {
+		row(w.Name, "replicate", w.Replicate)
+		row("", "deliver", w.Deliver)
+		row("", "both in one task", w.Replicate, w.Deliver)
 	}
 	return g
 }
