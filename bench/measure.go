@@ -93,7 +93,6 @@ func (b *bench) server(ctx context.Context) (*dbserver.Server, error) {
 		return b.db, nil
 	}
 	progress("starting a MySQL server")
-	began := time.Now()
 	db, err := dbserver.Start(ctx, filepath.Join(b.dir, "mysql"), dbserver.Options{Flags: mysqlFlags, Template: true})
 	if err != nil {
 		return nil, err
@@ -106,7 +105,6 @@ func (b *bench) server(ctx context.Context) (*dbserver.Server, error) {
 	if err := prepareSequence(ctx, db); err != nil {
 		return nil, err
 	}
-	b.report.took("starting a server", time.Since(began))
 	return db, nil
 }
 
@@ -120,7 +118,6 @@ func (b *bench) changes(ctx context.Context) (params, error) {
 		return params{}, err
 	}
 	progress("writing %d changes", b.Changes)
-	began := time.Now()
 	var rows int64
 	s, err := recorded(ctx, db, func() (written, chosen int64, err error) {
 		written, rows, err = fillTable(ctx, db, b.Changes, b.TxRows)
@@ -131,7 +128,6 @@ func (b *bench) changes(ctx context.Context) (params, error) {
 	}
 	b.work, b.written = b.params(s, table), s
 	b.work.Rows = rows
-	b.report.took("writing the changes", time.Since(began))
 	return b.work, nil
 }
 

@@ -32,6 +32,24 @@ func TestTransactionsHaveTheSameShapeForAnyNumberOfTables(t *testing.T) {
 	}
 }
 
+func TestFirstTables(t *testing.T) {
+	for n, want := range map[int64]string{1: "many_0000", 10: "many_000%", 100: "many_00%", 1000: "many_0%"} {
+		pattern := firstTables(n)
+		if pattern != want {
+			t.Errorf("%d tables: %q, want %q", n, pattern, want)
+		}
+		selected := int64(0)
+		for i := range int64(manyTables) {
+			if (&params{Table: pattern}).selects(database, manyTable(i)) {
+				selected++
+			}
+		}
+		if selected != n {
+			t.Errorf("%q selects %d tables, want %d", pattern, selected, n)
+		}
+	}
+}
+
 func TestSelects(t *testing.T) {
 	for _, c := range []struct {
 		pattern, schema, table string
