@@ -68,3 +68,13 @@ func TestReportIsReadBack(t *testing.T) {
 		t.Error("found a line in a report that is not there")
 	}
 }
+
+func TestTypical(t *testing.T) {
+	m := typical([]measurement{{CPU: 9, Wall: 1, RSS: 5}, {CPU: 1, Wall: 7, RSS: 8}, {CPU: 3, Wall: 4, RSS: 6}})
+	if m.CPU != 3 || m.Wall != 4 || m.RSS != 8 {
+		t.Errorf("of three: %+v", m)
+	}
+	if m = typical([]measurement{{CPU: 9, Wall: 1}, {CPU: 2, Wall: 7}}); m.CPU != 2 || m.Wall != 1 {
+		t.Errorf("of two: %+v", m)
+	}
+}

@@ -108,7 +108,7 @@ func fillPool(ctx context.Context, s *dbserver.Server, rows int64) error {
 
 // ceiling runs every extreme, or those whose names were asked for.
 func (b *bench) ceiling(ctx context.Context) error {
-	return b.extremes(ctx, func(x extreme) bool { return strings.Contains(x.name, b.Cases) })
+	return b.extremes(ctx, func(x extreme) bool { return b.wanted(x.name) })
 }
 
 // extremes runs the wanted ones, each on a server of its flavor.

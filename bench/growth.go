@@ -86,7 +86,7 @@ func (b *bench) growShards(ctx context.Context) error {
 
 // grow measures one step with each of the numbers, in turn, and compares the dearest with the first.
 func (b *bench) grow(ctx context.Context, of, half string, numbers []int64, do []try) error {
-	m, err := rounds(ctx, growthRounds, do...)
+	m, err := rounds(ctx, b.Repeat, do...)
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,6 @@ func (b *bench) grow(ctx context.Context, of, half string, numbers []int64, do [
 		m[dearest].cpuPerItem(), m[0].cpuPerItem(), flat)
 	return nil
 }
-
-const growthRounds = 2
 
 // growBacklog lets more and more changes be behind when replication begins, and records when delivery does.
 func (b *bench) growBacklog(ctx context.Context) error {

@@ -55,7 +55,7 @@ func run() error {
 	flag.Int64Var(&s.Backlog, "backlog", 4_000_000, "row changes of the largest backlog")
 	flag.DurationVar(&s.Latency, "latency", 10*time.Second, "how long each rate of the latency measurement is kept up")
 	flag.Int64Var(&s.Ceiling, "ceiling-mib", 2048, "size of the large transactions of the memory and ceiling measurements")
-	flag.StringVar(&s.Cases, "cases", "", "what of the ceiling measurement is wanted: a part of the cases' names (default all)")
+	flag.StringVar(&s.Cases, "cases", "", "which workloads, and which cases of the ceiling measurement, are wanted: a part of their names (default all)")
 	flag.Int64Var(&s.VerifyRows, "verify-rows", 5_000_000, "rows of the table that is verified")
 	flag.StringVar(&out, "out", filepath.Join("bench", "results", "latest.json"), "where to write the results")
 	flag.StringVar(&only, "only", "", "comma-separated parts: latency, binlog, stream, load, deliver, workloads, growth, memory (default these), and ceiling: memory under every extreme input; or alone deliver-scale: several deliver processes; or verify: the command of that name")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -161,8 +162,7 @@ func (b *bench) step(ctx context.Context, name string, p params) (measurement, e
 // try is one way of doing the work.
 type try func(context.Context) (measurement, error)
 
-// rounds does the tries in turn, n times, so that a busy minute of the machine hits all. It returns each one's median
-// by CPU time.
+// rounds does the tries in turn, n times, so that a busy minute of the machine hits all, and gives what is typical of each.
 func rounds(ctx context.Context, n int, do ...try) ([]measurement, error) {
 	runs := make([][]measurement, len(do))
 	for range n {
@@ -174,12 +174,26 @@ func rounds(ctx context.Context, n int, do ...try) ([]measurement, error) {
 			runs[i] = append(runs[i], m)
 		}
 	}
-	medians := make([]measurement, len(do))
-	for i, all := range runs {
-		slices.SortFunc(all, func(a, b measurement) int { return int(a.CPU - b.CPU) })
-		medians[i] = all[len(all)/2]
+	all := make([]measurement, len(do))
+	for i := range runs {
+		all[i] = typical(runs[i])
 	}
-	return medians, nil
+	return all, nil
+}
+
+// typical is the median by CPU time, with the median of the times that the runs took and the highest of their peaks. Of two
+// it is the lower: what disturbs a run only adds to it.
+func typical(runs []measurement) measurement {
+	middle := (len(runs) - 1) / 2
+	slices.SortFunc(runs, func(a, b measurement) int { return cmp.Compare(a.Wall, b.Wall) })
+	wall := runs[middle].Wall
+	slices.SortFunc(runs, func(a, b measurement) int { return cmp.Compare(a.CPU, b.CPU) })
+	m := runs[middle]
+	m.Wall = wall
+	for _, r := range runs {
+		m.RSS = max(m.RSS, r.RSS)
+	}
+	return m
 }
 
 // plain is a step that needs no stub.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // workloadResult is what one workload costs.
@@ -25,19 +26,27 @@ func (b *bench) workloads(ctx context.Context) error {
 		return err
 	}
 	first := workload{name: ordinary, about: fmt.Sprintf("five small columns, transactions of %d changes: 16 inserts to 3 updates to 1 delete", b.TxRows), table: table}
-	if err := b.workload(ctx, first, b.written); err != nil {
-		return err
+	if b.wanted(first.name) {
+		if err := b.workload(ctx, first, b.written); err != nil {
+			return err
+		}
 	}
 	if err := b.manyTables(ctx); err != nil {
 		return err
 	}
 	for _, w := range workloads() {
+		if !b.wanted(w.name) {
+			continue
+		}
 		if err := b.prepared(ctx, w); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
 	return nil
 }
+
+// wanted says whether a case or workload was asked for by a part of its name.
+func (b *bench) wanted(name string) bool { return strings.Contains(name, b.Cases) }
 
 // prepared writes a workload's changes and measures it.
 func (b *bench) prepared(ctx context.Context, w workload) error {
