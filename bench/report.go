@@ -55,6 +55,7 @@ type report struct {
 	Workloads []workloadResult `json:"workloads,omitempty"`
 	Latency   []latencyResult  `json:"latency,omitempty"`
 	Growth    []growthResult   `json:"growth,omitempty"`
+	Source    []sourceLoad     `json:"source,omitempty"`
 	Runs      []measurement    `json:"runs"`
 }
 

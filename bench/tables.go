@@ -37,6 +37,7 @@ func (r *report) goals(previous *report) grid {
 func (r *report) details() []grid {
 	return append([]grid{
 		r.steps(), r.workloadsDecoded(), r.workloadsWhole(), r.latencies(), r.latencyHistogram(), r.growthTable(), r.memoryTable(),
+		r.sourceTable(),
 		r.sizing(), r.elapsedTable(), r.run(),
 	}, r.prices()...)
 }
@@ -154,6 +155,15 @@ func (r *report) growthTable() grid {
 	g := grid{name: "growth", title: "As work grows, per change or record", header: append([]string{"of", "number", "what"}, costs...)}
 	for _, x := range r.Growth {
 		g.add(append([]string{x.Of, grouped(x.N), x.Half}, x.Found.costs()...)...)
+	}
+	return g
+}
+
+func (r *report) sourceTable() grid {
+	g := grid{name: "source", title: "What reading the table cost the server, per row",
+		header: []string{"buffer pool", "step", "statements in all", "rows examined", "pages asked of the pool", "pages read from disk", "server's µs CPU"}}
+	for _, l := range r.Source {
+		g.add(l.Pool, l.Step, grouped(l.Statements), number(l.RowsRead), fmt.Sprintf("%.3f", l.Requests), fmt.Sprintf("%.4f", l.Reads), number(l.CPU))
 	}
 	return g
 }

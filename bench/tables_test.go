@@ -50,3 +50,13 @@ func TestMainLinesHaveTheHighestPeak(t *testing.T) {
 		t.Errorf("%v", g.rows)
 	}
 }
+
+func TestProcessTime(t *testing.T) {
+	got, err := parseProcessTime("17 (my (sql) d) S 1 17 17 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 5 6 7")
+	if err != nil || got != 3*time.Second {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := parseProcessTime("17 (mysqld) S 1"); err == nil {
+		t.Error("a line that is cut off is read")
+	}
+}
