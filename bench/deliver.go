@@ -79,7 +79,7 @@ func deliver(ctx context.Context, p *params, to s3sink.Destination, done func(it
 	}
 	err = pipeline.NewDeliver(pipeline.DeliverConfig{
 		Stream: kinesisin.Config{API: kinesisout.NewClient(awsConfig(), p.Stream), Stream: streamName,
-			CallInterval: time.Nanosecond}, // the stub has no limit of five calls a second
+			CallInterval: time.Nanosecond, PollInterval: time.Millisecond}, // the stub has no limit of five calls a second
 		Destination: to,
 		Layout:      s3sink.LayoutConfig{Name: "bench", Compression: s3sink.GZIP, Deduplicate: true},
 		Store:       store, Size: objectSize, Interval: 5 * time.Minute, MaxBytes: productMemory / 4, Once: true, Log: discard,

@@ -33,6 +33,7 @@ type settings struct {
 	Repeat   int           `json:"repeat"`       // runs of what goals are measured with; the median counts
 	Deliver  int64         `json:"deliver_mib"`  // record bytes in the stream for the deliver measurements
 	Workload int64         `json:"workload_mib"` // and for those of the workloads, at most
+	Part     int64         `json:"part"`         // of the changes of the workloads one in so many is written
 	Growth   int64         `json:"growth"`       // changes of each measurement of growth
 	Backlog  int64         `json:"backlog"`      // changes behind, at most
 	Ceiling  int64         `json:"ceiling_mib"`  // a transaction of the ceiling measurements
@@ -51,6 +52,7 @@ func run() error {
 	flag.IntVar(&s.Repeat, "repeat", 3, "how often what goals are measured with is measured; the median counts")
 	flag.Int64Var(&s.Deliver, "deliver-mib", 384, "record bytes to deliver")
 	flag.Int64Var(&s.Workload, "workload-mib", 192, "record bytes to deliver of each workload, at most")
+	flag.Int64Var(&s.Part, "workload-part", 1, "for a quick look: the workloads write one in so many of their changes")
 	flag.Int64Var(&s.Growth, "growth", 300_000, "row changes of each measurement of growth")
 	flag.Int64Var(&s.Backlog, "backlog", 4_000_000, "row changes of the largest backlog")
 	flag.DurationVar(&s.Latency, "latency", 10*time.Second, "how long each rate of the latency measurement is kept up")

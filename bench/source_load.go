@@ -124,9 +124,10 @@ func parseProcessTime(stat string) (time.Duration, error) {
 	return time.Duration(user+system) * (time.Second / 100), errors.Join(err, systemErr)
 }
 
-// loadFromDisk has the table read with a buffer pool that holds little of it.
+// loadFromDisk has the table read by a server whose buffer pool holds little of it, and nothing at first.
 func (b *bench) loadFromDisk(ctx context.Context, p params) error {
-	if err := resizePool(ctx, b.db, smallPool); err != nil {
+	progress("starting the server again with a buffer pool of " + smallPool)
+	if err := b.db.Restart(ctx, "--innodb-buffer-pool-size="+smallPool, "--innodb-buffer-pool-load-at-startup=OFF"); err != nil {
 		return err
 	}
 	const pool = "holds little of the table"
@@ -135,39 +136,5 @@ func (b *bench) loadFromDisk(ctx context.Context, p params) error {
 			return err
 		}
 	}
-	return resizePool(ctx, b.db, largePool)
-}
-
-// resizeLimit is how long a server may take for that.
-const resizeLimit = time.Minute
-
-// resizePool gives the server a buffer pool of another size and waits until it has it.
-func resizePool(ctx context.Context, s *dbserver.Server, size string) error {
-	mib, err := strconv.ParseInt(strings.TrimSuffix(size, "M"), 10, 64)
-	if err != nil {
-		return err
-	}
-	if err := s.Exec(ctx, fmt.Sprintf("SET GLOBAL innodb_buffer_pool_size = %d", mib<<20)); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, resizeLimit, errors.New("the buffer pool does not change its size"))
-	defer cancel()
-	for {
-		r, err := s.Query(ctx, "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_total'")
-		if err != nil {
-			return err
-		}
-		pages, err := r.GetInt(0, 1)
-		if err != nil {
-			return err
-		}
-		if got := pages * 16 >> 10; got >= mib*3/4 && got <= mib*5/4 {
-			return nil
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return b.db.Restart(ctx)
 }

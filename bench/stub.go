@@ -75,6 +75,10 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if operation == "GetRecords" {
+		s.getRecords(w, body.Bytes())
+		return
+	}
 	answer, err := s.answer(operation, body.Bytes())
 	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)
@@ -101,8 +105,6 @@ func (s *stub) answer(operation string, body []byte) ([]byte, error) {
 		return s.listShards(), nil
 	case "GetShardIterator":
 		return s.firstIterator(body)
-	case "GetRecords":
-		return s.getRecords(body)
 	}
 	return nil, errors.New("not played here: " + operation)
 }
@@ -187,21 +189,24 @@ func (s *stub) firstIterator(body []byte) ([]byte, error) {
 	return fmt.Appendf(nil, `{"ShardIterator": "%d"}`, shard), err
 }
 
-func (s *stub) getRecords(body []byte) ([]byte, error) {
+// getRecords answers with a page as it was prepared: its bytes go to the connection without being copied.
+func (s *stub) getRecords(w http.ResponseWriter, body []byte) {
 	var in struct{ ShardIterator string }
-	if err := json.Unmarshal(body, &in); err != nil {
-		return nil, err
+	err := json.Unmarshal(body, &in)
+	at, parseErr := strconv.Atoi(in.ShardIterator)
+	if err = errors.Join(err, parseErr); err != nil {
+		http.Error(w, fmt.Sprintf(`{"__type": "InvalidArgumentException", "message": %q}`, err), http.StatusBadRequest)
+		return
 	}
-	at, err := strconv.Atoi(in.ShardIterator)
-	if err != nil {
-		return nil, err
+	begin, next := []byte(`{"Records": [`), at
+	var page []byte
+	if at < len(s.pages) {
+		s.records.Add(int64(s.counts[at]))
+		page, next = s.pages[at], at+s.shards()
 	}
-	if at >= len(s.pages) {
-		return fmt.Appendf(nil, `{"Records": [], "NextShardIterator": "%d", "MillisBehindLatest": 0}`, at), nil
+	end := fmt.Appendf(nil, `], "NextShardIterator": "%d", "MillisBehindLatest": %d}`, next, max(0, len(s.pages)-next)*1000)
+	w.Header().Set("Content-Length", strconv.Itoa(len(begin)+len(page)+len(end)))
+	for _, part := range [][]byte{begin, page, end} {
+		_, _ = w.Write(part)
 	}
-	s.records.Add(int64(s.counts[at]))
-	out := make([]byte, 0, len(s.pages[at])+100)
-	out = append(append(out, `{"Records": [`...), s.pages[at]...)
-	next := at + s.shards()
-	return fmt.Appendf(out, `], "NextShardIterator": "%d", "MillisBehindLatest": %d}`, next, max(0, len(s.pages)-next)*1000), nil
 }

@@ -14,7 +14,7 @@ const (
 )
 
 // mysqlFlags make a server that is not what is measured quick.
-var mysqlFlags = []string{"--innodb-buffer-pool-size=" + largePool, "--innodb-buffer-pool-chunk-size=1M", "--max-binlog-size=1G", "--performance-schema=OFF", "--innodb-doublewrite=OFF"}
+var mysqlFlags = []string{"--innodb-buffer-pool-size=" + largePool, "--max-binlog-size=1G", "--performance-schema=OFF", "--innodb-doublewrite=OFF"}
 
 // position is where the binlog stands.
 type position struct {

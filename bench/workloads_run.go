@@ -50,6 +50,7 @@ func (b *bench) wanted(name string) bool { return strings.Contains(name, b.Cases
 
 // prepared writes a workload's changes and measures it.
 func (b *bench) prepared(ctx context.Context, w workload) error {
+	w.changes = max(w.changes/max(b.Part, 1), w.rows)
 	progress("writing %d changes: %s", w.changes, w.name)
 	s, err := w.prepare(ctx, b.db)
 	if err != nil {
