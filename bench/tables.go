@@ -1,18 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
-// goals are the lines that have a goal, and those beside them. previous may be nil.
+// goals are all lines, in the order of the goals' numbers. previous may be nil.
 func (r *report) goals(previous *report) grid {
 	g := grid{name: "goals", title: "Goals", header: []string{"#", "what", "ours", "other", "ratio", "goal", "reached"}}
 	if previous != nil {
 		g.header = append(g.header, "last run")
 	}
-	for _, l := range r.Lines {
+	lines := slices.Clone(r.Lines)
+	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.Number, b.Number) })
+	for _, l := range lines {
 		goal := ""
 		if l.Goal != 0 {
 			goal = "≥ " + number(l.Goal)
