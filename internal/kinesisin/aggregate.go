@@ -44,8 +44,13 @@ func deaggregate(data []byte, within *HashRange) (records [][]byte, outside bool
 	return a.data, false
 }
 
+// mayBeAggregate tells most records from aggregates by their first bytes.
+func mayBeAggregate(data []byte) bool {
+	return len(data) >= len(aggregateMagic) && string(data[:len(aggregateMagic)]) == aggregateMagic
+}
+
 func aggregateBody(data []byte) ([]byte, bool) {
-	if len(data) < len(aggregateMagic)+md5.Size || string(data[:len(aggregateMagic)]) != aggregateMagic {
+	if !mayBeAggregate(data) || len(data) < len(aggregateMagic)+md5.Size {
 		return nil, false
 	}
 	body, sum := data[len(aggregateMagic):len(data)-md5.Size], data[len(data)-md5.Size:]

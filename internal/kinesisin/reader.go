@@ -211,8 +211,8 @@ func (r *reader) get(ctx context.Context, iterator string) (*kinesis.GetRecordsO
 	if r.idle {
 		gap = max(gap, r.config.PollInterval)
 	}
-	if !r.called.IsZero() {
-		if err := backoff.Sleep(ctx, time.Until(r.called.Add(gap))); err != nil {
+	if wait := time.Until(r.called.Add(gap)); wait > 0 { // a timer that is due still costs milliseconds on a busy machine
+		if err := backoff.Sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
@@ -250,15 +250,21 @@ func (r *reader) batch(out *kinesis.GetRecordsOutput) *Batch {
 		Asked:   r.called,
 		End:     aws.ToString(out.NextShardIterator) == "",
 	}
+	single := make([][]byte, len(out.Records)) // the records that are no aggregates, in one piece of memory
 	for i := range out.Records {
 		rec := &out.Records[i]
 		b.Records[i] = Record{
 			Sequence: aws.ToString(rec.SequenceNumber),
 			Arrival:  aws.ToTime(rec.ApproximateArrivalTimestamp),
 		}
-		var outside bool
-		if b.Records[i].Data, outside = deaggregate(rec.Data, r.within); outside {
-			r.config.Metrics.Outside.Inc()
+		if mayBeAggregate(rec.Data) {
+			var outside bool
+			if b.Records[i].Data, outside = deaggregate(rec.Data, r.within); outside {
+				r.config.Metrics.Outside.Inc()
+			}
+		} else {
+			single[i] = rec.Data
+			b.Records[i].Data = single[i : i+1 : i+1]
 		}
 		b.Reserved += int64(len(rec.Data))
 	}

@@ -3,7 +3,6 @@ package kinesisin
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"io"
 	"net/http"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/segmentio/asm/base64"
 )
 
 // wire reads the answers of GetRecords in place of the SDK's JSON, which costs more than all the rest of delivery: the
@@ -60,14 +60,18 @@ func (w wire) DeserializeResponse(ctx context.Context, op *smithy.OperationSchem
 
 // readAnswer reads an answer as Kinesis writes it, and says whether it could. Nothing in out is a part of body.
 func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool {
-	p := &answerParser{body: body}
+	p := parsers.Get().(*answerParser)
+	defer p.release()
+	p.body = body
 	seen := false
-	p.object(func(member []byte) {
-		switch string(member) {
+	for more := p.begin('{', '}'); more; more = p.next('}') {
+		switch string(p.member()) {
 		case "Records":
 			p.fail(seen)
 			seen = true
-			p.array(p.record)
+			for more := p.begin('[', ']'); more; more = p.next(']') {
+				p.record()
+			}
 		case "NextShardIterator":
 			if !p.null() {
 				s := string(p.text())
@@ -80,7 +84,7 @@ func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool {
 		default:
 			p.fail(true) // ChildShards, once in a shard's life, and what is not known yet
 		}
-	})
+	}
 	p.space()
 	if p.bad || !seen || p.at < len(body) {
 		return false
@@ -95,20 +99,35 @@ type answerParser struct {
 	bad       bool
 	sequences []byte // of all records, one after the other
 	list      []parsedRecord
+	arrival   struct { // the last one: many records arrive in the same millisecond
+		text  []byte
+		milli int64
+	}
+}
+
+// parsers keep the lists that they made.
+var parsers = sync.Pool{New: func() any { return new(answerParser) }}
+
+func (p *answerParser) release() {
+	*p = answerParser{sequences: p.sequences[:0], list: p.list[:0]}
+	parsers.Put(p)
 }
 
 // parsedRecord is what an answer says of a record.
 type parsedRecord struct {
-	data     []byte // in base64
-	sequence int    // where its sequence number ends in sequences
-	arrival  float64
+	data     span // in base64
+	sequence int  // where its sequence number ends in sequences
+	arrival  int64
 }
+
+// span is a part of an answer.
+type span struct{ from, to int }
 
 func (p *answerParser) record() {
 	var r parsedRecord
 	data, sequence, arrival := 0, 0, 0
-	p.object(func(member []byte) {
-		switch string(member) {
+	for more := p.begin('{', '}'); more; more = p.next('}') {
+		switch string(p.member()) {
 		case "Data":
 			data++
 			r.data = p.quoted()
@@ -117,8 +136,7 @@ func (p *answerParser) record() {
 			p.sequences = append(p.sequences, p.text()...)
 		case "ApproximateArrivalTimestamp":
 			arrival++
-			r.arrival = p.number()
-			p.fail(r.arrival < 0 || r.arrival > 1<<33) // the SDK's business
+			r.arrival = p.moment()
 		case "PartitionKey":
 			p.skipText()
 		case "EncryptionType":
@@ -128,7 +146,7 @@ func (p *answerParser) record() {
 		default:
 			p.fail(true)
 		}
-	})
+	}
 	p.fail(data != 1 || sequence != 1 || arrival != 1)
 	r.sequence = len(p.sequences)
 	p.list = append(p.list, r)
@@ -137,8 +155,8 @@ func (p *answerParser) record() {
 // give hands the records over, unless one cannot be decoded. Their strings and bytes are parts of one piece each.
 func (p *answerParser) give(out *kinesis.GetRecordsOutput) bool {
 	size := 0
-	for _, r := range p.list {
-		size += base64.StdEncoding.DecodedLen(len(r.data))
+	for i := range p.list {
+		size += base64.StdEncoding.DecodedLen(p.list[i].data.len())
 	}
 	data := make([]byte, size)
 	sequences := string(p.sequences)
@@ -146,15 +164,27 @@ func (p *answerParser) give(out *kinesis.GetRecordsOutput) bool {
 	times := make([]time.Time, len(p.list))
 	out.Records = make([]types.Record, len(p.list))
 	begin := 0
-	for i, r := range p.list {
-		n, err := base64.StdEncoding.Decode(data, r.data)
-		if err != nil || bytes.IndexByte(r.data, '\n') >= 0 || bytes.IndexByte(r.data, '\r') >= 0 {
+	for i := range p.list {
+		r := &p.list[i]
+		n, ok := decode(data, p.body[r.data.from:r.data.to])
+		if !ok {
 			return false
 		}
 		strings[i] = sequences[begin:r.sequence]
-		times[i] = time.UnixMilli(int64(r.arrival * 1000)).UTC() // rounded as the SDK does, since keys are made of it
+		times[i] = time.UnixMilli(r.arrival).UTC()
 		out.Records[i] = types.Record{Data: data[:n:n], SequenceNumber: &strings[i], ApproximateArrivalTimestamp: &times[i]}
 		data, begin = data[n:], r.sequence
 	}
 	return true
+}
+
+// decode decodes base64 and says whether it could. Line breaks in it, which decoders step over and JSON does not allow
+// in a text, make the result shorter than the text's length says.
+func decode(dst, text []byte) (n int, ok bool) {
+	n, err := base64.StdEncoding.Decode(dst, text)
+	want := base64.StdEncoding.DecodedLen(len(text))
+	for end := len(text); end > 0 && text[end-1] == '='; end-- {
+		want--
+	}
+	return n, err == nil && n == want && len(text)%4 == 0
 }

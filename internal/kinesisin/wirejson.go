@@ -12,49 +12,51 @@ func (p *answerParser) fail(when bool) {
 	}
 }
 
-// object reads an object and calls value for each member, with its value ahead.
-func (p *answerParser) object(value func(member []byte)) {
-	p.sequence('{', '}', func() {
-		member := p.text()
-		p.expect(':')
-		if !p.bad {
-			value(member)
-		}
-	})
+// begin steps into an object or an array and reports whether there is something in it.
+func (p *answerParser) begin(open, end byte) bool {
+	p.expect(open)
+	return !p.accept(end) && !p.bad
 }
 
-func (p *answerParser) array(value func()) { p.sequence('[', ']', value) }
-
-func (p *answerParser) sequence(open, end byte, value func()) {
-	p.expect(open)
+// next steps to the next member or element, or behind the last one and then reports false.
+func (p *answerParser) next(end byte) bool {
 	if p.accept(end) {
-		return
+		return false
 	}
-	for !p.bad {
-		value()
-		if p.accept(end) {
-			return
-		}
-		p.expect(',')
+	p.expect(',')
+	return !p.bad
+}
+
+// member reads the name of a member, whose value is ahead then. A name with escapes in it is none that we know.
+func (p *answerParser) member() []byte {
+	p.expect('"')
+	from := p.at
+	for p.at < len(p.body) && p.body[p.at] != '"' { // names are too short for anything cleverer
+		p.at++
 	}
+	name := p.body[from:p.at]
+	p.expect('"')
+	p.expect(':')
+	return name
 }
 
 // text reads a string of plain ASCII without escapes.
 func (p *answerParser) text() []byte {
 	s := p.quoted()
-	for _, c := range s {
+	text := p.body[s.from:s.to]
+	for _, c := range text {
 		if c == '\\' || c < 0x20 || c >= 0x80 {
 			p.fail(true)
 			return nil
 		}
 	}
-	return s
+	return text
 }
 
 // skipText steps over a string. One with an escape in it is left to the SDK, which knows which are allowed.
 func (p *answerParser) skipText() {
 	s := p.quoted()
-	for _, c := range s {
+	for _, c := range p.body[s.from:s.to] {
 		if c == '\\' || c < 0x20 {
 			p.fail(true)
 			return
@@ -63,27 +65,34 @@ func (p *answerParser) skipText() {
 }
 
 // quoted reads up to the next quote.
-func (p *answerParser) quoted() []byte {
+func (p *answerParser) quoted() span {
 	p.expect('"')
-	end := bytes.IndexByte(p.body[p.at:], '"')
-	if end < 0 {
+	n := bytes.IndexByte(p.body[p.at:], '"')
+	if n < 0 {
 		p.fail(true)
-		return nil
+		return span{}
 	}
-	s := p.body[p.at : p.at+end]
-	p.at += end + 1
+	s := span{p.at, p.at + n}
+	p.at = s.to + 1
 	return s
 }
 
-// number reads a number.
-func (p *answerParser) number() float64 {
+func (s span) len() int { return s.to - s.from }
+
+// moment reads a number of seconds and gives the milliseconds, rounded as the SDK does, since keys are made of them.
+func (p *answerParser) moment() int64 {
 	p.space()
 	rest := p.body[p.at:]
+	if last := p.arrival.text; len(last) > 0 && bytes.HasPrefix(rest, last) && len(rest) > len(last) && rest[len(last)] == ',' {
+		p.at += len(last)
+		return p.arrival.milli
+	}
 	n := numberLength(rest)
 	v, err := strconv.ParseFloat(string(rest[:n]), 64)
 	p.at += n
-	p.fail(err != nil)
-	return v
+	p.fail(err != nil || v < 0 || v > 1<<33) // the SDK's business
+	p.arrival.text, p.arrival.milli = rest[:n], int64(v*1000)
+	return p.arrival.milli
 }
 
 // numberLength is the length of the JSON number that s begins with, 0 if there is none.
@@ -157,6 +166,9 @@ func (p *answerParser) accept(c byte) bool {
 }
 
 func (p *answerParser) space() {
+	if p.at < len(p.body) && p.body[p.at] > ' ' {
+		return
+	}
 	for p.at < len(p.body) && (p.body[p.at] == ' ' || p.body[p.at] == '\n' || p.body[p.at] == '\r' || p.body[p.at] == '\t') {
 		p.at++
 	}
