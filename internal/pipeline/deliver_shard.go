@@ -15,7 +15,7 @@ import (
 
 // shardWorker delivers one shard. Its goroutine takes what the reader's goroutine brings into the open run; when the
 // run is closed, a third goroutine stores it while the next run fills. One run at a time is being stored, so the
-// chain of objects grows at its end only.
+// chain of objects grows at its end only; those that wait for it are compressed meanwhile.
 type shardWorker struct {
 	*Deliver
 	shard   kinesisin.Shard
@@ -51,8 +51,9 @@ type shardWorker struct {
 	due       bool       // the run is to be closed as soon as possible
 	timer     *time.Timer
 	holder    *holder
-	storing   *closedRun // nil if nothing is being stored
-	windowAt  uint64     // how many changes were kept when the window was saved last
+	storing   *closedRun   // nil if nothing is being stored
+	waiting   []*closedRun // to be stored behind it, in this order; none if nothing is being stored
+	windowAt  uint64       // how many changes were kept when the window was saved last
 	windowed  time.Time
 
 	// Of the storing goroutine while there is one, else of the worker's:
@@ -152,7 +153,7 @@ func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan erro
 		case <-w.pressure:
 			w.due = true
 		case r := <-w.uploaded:
-			if err := w.settle(r); err != nil {
+			if err := w.settle(flushCtx, r); err != nil {
 				return ended, err
 			}
 		case <-save.C:
@@ -182,9 +183,9 @@ func (w *shardWorker) incoming() <-chan *kinesisin.Batch {
 	return w.batches
 }
 
-// full reports whether the open run must wait for the one that is being stored.
+// full reports whether the open run must wait for those that are closed.
 func (w *shardWorker) full() bool {
-	return w.held != nil || w.storing != nil && w.run.Bytes() >= w.size()
+	return w.held != nil || w.closed() > maxWaiting && w.run.Bytes() >= w.size()
 }
 
 // empty reports whether nothing is held.
@@ -421,18 +422,22 @@ func (w *shardWorker) continueFormer(ctx context.Context, held *judged) (continu
 
 // settle takes the result of storing a run. After an error nothing may be stored behind it: whether and how far the
 // shard is stored is not known.
-func (w *shardWorker) settle(r uploadResult) error {
+func (w *shardWorker) settle(ctx context.Context, r uploadResult) error {
 	stored := w.storing
 	w.storing = nil
 	switch {
 	case r.err != nil:
 	case r.beyond != nil:
+		for _, c := range w.recall() {
+			stored.run.Join(c.run)
+		}
 		stored.run.Join(w.run)
 		w.run, w.finishing = stored.run, r.beyond
 		w.book()
 		return nil
 	default:
 		w.storedThrough(r.through)
+		w.storeNext(ctx)
 		return nil
 	}
 	left := w.unstored()
@@ -447,6 +452,9 @@ func (w *shardWorker) settle(r uploadResult) error {
 // unstored is what is held and not being stored.
 func (w *shardWorker) unstored() *UnstoredError {
 	left := &UnstoredError{Records: w.run.Records(), Bytes: w.run.Bytes()}
+	for _, c := range w.waiting {
+		left.Records, left.Bytes = left.Records+c.run.Records(), left.Bytes+c.run.Bytes()
+	}
 	if w.held != nil {
 		left.Records++
 	}
@@ -455,6 +463,7 @@ func (w *shardWorker) unstored() *UnstoredError {
 
 // abandon lets go of what is held.
 func (w *shardWorker) abandon() {
+	w.recall()
 	w.run, w.held, w.finishing = w.newRun(), nil, nil
 	w.book()
 }
@@ -465,6 +474,9 @@ func (w *shardWorker) storedThrough(sequence string) {
 		return
 	}
 	w.stored = sequence
+	for _, c := range w.waiting {
+		w.dropStored(c, sequence)
+	}
 	w.run.DropThrough(sequence)
 	w.book()
 }
@@ -478,7 +490,7 @@ func (w *shardWorker) finish(ctx context.Context, cause error) (finished bool, e
 			return false, errors.Join(cause, left)
 		}
 		if w.storing != nil {
-			if err := w.settle(<-w.uploaded); err != nil {
+			if err := w.settle(ctx, <-w.uploaded); err != nil {
 				return false, errors.Join(cause, err)
 			}
 		}

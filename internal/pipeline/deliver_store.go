@@ -26,6 +26,7 @@ type closedRun struct {
 	seen      time.Time
 	layout    int        // the layout version to be saved
 	window    *windowDoc // to be saved behind it; may be nil
+	ahead     *ahead     // nil if its first object is not made before its turn
 }
 
 type uploadResult struct {
@@ -99,10 +100,10 @@ func (w *shardWorker) newRun() *s3sink.Run {
 	return s3sink.NewRun(v.layout, v.version, w.cfg.Bodies)
 }
 
-// closeRun begins to store the open run, unless another one is being stored, or the rest of the run that it is to
-// finish has not been read. It reports whether a new run is open now.
+// closeRun hands the open run on to be stored, unless there is no room for it behind those that are, or the rest of the
+// run that it is to finish has not been read. It reports whether a new run is open now.
 func (w *shardWorker) closeRun(ctx context.Context) bool {
-	if w.storing != nil || w.finishing != nil && !w.finished() {
+	if w.closed() > w.room() || w.finishing != nil && !w.finished() {
 		return false
 	}
 	w.due = false
@@ -127,11 +128,11 @@ func (w *shardWorker) closeRun(ctx context.Context) bool {
 	}
 	w.book()
 	_, oldest := w.run.First()
-	w.storing = &closedRun{run: w.run, finishing: w.finishing, oldest: oldest, memory: w.booked, through: through, seen: w.seen, layout: w.layoutNow()}
+	c := &closedRun{run: w.run, finishing: w.finishing, oldest: oldest, memory: w.booked, through: through, seen: w.seen, layout: w.layoutNow()}
 	if next.Empty() && w.held == nil {
-		w.storing.window = w.windowIfDue()
+		c.window = w.windowIfDue()
 	} else { // something that was read already stays behind
-		w.storing.seen = w.run.Arrived()
+		c.seen = w.run.Arrived()
 	}
 	if w.run.Version() != w.layouts.current().version {
 		next = w.newRun() // nothing is behind a run of a former layout yet
@@ -142,8 +143,7 @@ func (w *shardWorker) closeRun(ctx context.Context) bool {
 	if !w.run.Empty() {
 		w.timer.Reset(w.interval())
 	}
-	storing := w.storing
-	go func() { w.uploaded <- w.store(ctx, storing) }()
+	w.enqueue(ctx, c)
 	return true
 }
 
@@ -187,7 +187,10 @@ var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // store stores a run and saves that it is stored.
 func (w *shardWorker) store(ctx context.Context, c *closedRun) uploadResult {
-	defer func() { w.budget.Add(-c.memory) }()
+	defer func() {
+		w.withdraw(c)
+		w.budget.Add(-c.memory)
+	}()
 	through := c.through
 	if !w.fixed { // with which record the shard begins must be known before anything of it is stored
 		if err := w.persist(ctx, func() error { return w.docs.saveShard(ctx, w.shard.ID, &w.state) }); err != nil {
@@ -200,6 +203,7 @@ func (w *shardWorker) store(ctx context.Context, c *closedRun) uploadResult {
 		if err != nil || beyond != nil {
 			return uploadResult{beyond: beyond, err: err}
 		}
+		w.withdraw(c)
 		c.run.DropThrough(last)
 		if left := c.run.Memory(); left > 0 && c.finishing == nil { // another writer's run ended earlier
 			w.budget.Add(left - c.memory)
@@ -226,7 +230,7 @@ func (w *shardWorker) storeRun(ctx context.Context, c *closedRun) (last string, 
 				"shard", w.shard.ID, "last", last, "objects", len(groups), "said", c.finishing.parts)
 		}
 	} else {
-		first, err := w.storeObject(ctx, c.run, &groups[0])
+		first, err := w.storeObject(ctx, c.run, &groups[0], c.take)
 		if err != nil {
 			return "", nil, err
 		}
@@ -247,7 +251,7 @@ func (w *shardWorker) storeRun(ctx context.Context, c *closedRun) (last string, 
 	others.SetLimit(maxCompressors)
 	for i := range groups[1:] {
 		others.Go(func() error {
-			_, err := w.storeObject(ctx, c.run, &groups[1+i])
+			_, err := w.storeObject(ctx, c.run, &groups[1+i], nil)
 			return err
 		})
 	}
@@ -256,8 +260,8 @@ func (w *shardWorker) storeRun(ctx context.Context, c *closedRun) (last string, 
 
 // storeObject stores one object of a run. A worker that goes on where another one was, or where it was itself before a
 // restart, may go along a chain of objects that are there already: as long as it does, it asks for each before it makes
-// and sends it.
-func (w *shardWorker) storeObject(ctx context.Context, run *s3sink.Run, g *s3sink.Group) (s3sink.Stored, error) {
+// and sends it. made gives the object if it was made before its turn; it may be nil.
+func (w *shardWorker) storeObject(ctx context.Context, run *s3sink.Run, g *s3sink.Group, made func() (*s3sink.Object, *bytes.Buffer)) (s3sink.Stored, error) {
 	if w.follows.Load() {
 		stored, found, err := w.committer.Find(ctx, g.Key(), run.Identity(w.chain, g))
 		if err != nil || found {
@@ -270,17 +274,11 @@ func (w *shardWorker) storeObject(ctx context.Context, run *s3sink.Run, g *s3sin
 			w.follows.Store(false) // the end of the chain
 		}
 	}
-	buf := bodies.Get().(*bytes.Buffer)
-	o, err := w.makeObject(ctx, run, g, buf)
+	o, buf, err := w.object(ctx, run, g, made)
 	if err != nil {
 		return s3sink.Stored{}, err
 	}
-	size := int64(buf.Cap())
-	w.budget.Add(size)
-	defer func() {
-		w.budget.Add(-size)
-		bodies.Put(buf)
-	}()
+	defer w.release(buf)
 	stored, err := w.committer.Store(ctx, o)
 	if err == nil {
 		w.wrote(o)
@@ -289,6 +287,22 @@ func (w *shardWorker) storeObject(ctx context.Context, run *s3sink.Run, g *s3sin
 		}
 	}
 	return stored, err
+}
+
+// object gives an object that was made, or makes it. Its buffer is counted.
+func (w *shardWorker) object(ctx context.Context, run *s3sink.Run, g *s3sink.Group, made func() (*s3sink.Object, *bytes.Buffer)) (*s3sink.Object, *bytes.Buffer, error) {
+	if made != nil {
+		if o, buf := made(); o != nil {
+			return o, buf, nil
+		}
+	}
+	buf := bodies.Get().(*bytes.Buffer)
+	o, err := w.makeObject(ctx, run, g, buf)
+	if err != nil {
+		return nil, nil, err // the buffer may be a large one
+	}
+	w.budget.Add(int64(buf.Cap()))
+	return o, buf, nil
 }
 
 // How a record's body that cannot be read is waited for.
