@@ -46,7 +46,8 @@ type shardWorker struct {
 	drained   bool   // there was nothing more after Drain
 	run       *s3sink.Run
 	finishing *finishing // run is to end where another writer's does, whose first object is stored
-	held      *judged    // the last record that went through the filter, if it is not in the run or dropped yet
+	last      judged     // the last record that went through the filter
+	held      *judged    // it, if it is not in the run or dropped yet
 	booked    int64      // memory of run that the budget knows of
 	due       bool       // the run is to be closed as soon as possible
 	timer     *time.Timer
@@ -269,7 +270,8 @@ func (w *shardWorker) takeRecord(ctx, flushCtx context.Context, rec *kinesisin.R
 	if !concrete(w.state.doc.Origin) && w.storing == nil {
 		w.state.doc.Origin = kinesisin.At(rec.Sequence)
 	}
-	w.held = &judged{rec: rec, before: w.processed}
+	w.last = judged{rec: rec, before: w.processed}
+	w.held = &w.last
 	w.held.kept, w.held.drops = w.judge(rec.Data)
 	w.processed = rec.Sequence
 	if rec.Arrival.After(w.seen) {

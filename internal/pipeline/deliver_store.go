@@ -137,6 +137,9 @@ func (w *shardWorker) closeRun(ctx context.Context) bool {
 	if w.run.Version() != w.layouts.current().version {
 		next = w.newRun() // nothing is behind a run of a former layout yet
 	}
+	if next.Empty() && w.run.Bytes() >= w.size() {
+		next.Grow(w.run) // the next one will be as full
+	}
 	w.run, w.finishing = next, nil
 	w.booked = 0
 	w.book()

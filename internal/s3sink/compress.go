@@ -151,6 +151,9 @@ func patchGzipMeta(object []byte, meta *Meta) error {
 	return nil
 }
 
+// gzipSum is the checksum of the plain bytes, from the end of a gzip object.
+func gzipSum(object []byte) uint32 { return binary.LittleEndian.Uint32(object[len(object)-8:]) }
+
 func compressZip(out io.Writer, entry string, plain func(io.Writer) error) error {
 	z := zip.NewWriter(out)
 	z.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"slices"
@@ -46,6 +47,12 @@ const (
 	partitionCost = 400 // of a partition, its values and its id
 )
 
+// Grow makes room for as many Kinesis records as another run has, with one record in each.
+func (r *Run) Grow(other *Run) {
+	r.entries = slices.Grow(r.entries, len(other.entries))
+	r.data = slices.Grow(r.data, len(other.data))
+}
+
 // NewRun is an empty run that is to be stored under a version of a layout. Records whose bodies are elsewhere get them
 // back from bodies, if that is not nil.
 func NewRun(l *Layout, version int, bodies Bodies) *Run {
@@ -67,12 +74,17 @@ type Next struct {
 // Prepare looks at what is to be added. It is the costly part of adding and changes nothing.
 func (r *Run) Prepare(sequence string, arrival time.Time, records ...[]byte) *Next {
 	n := &Next{Sequence: sequence, Arrival: arrival, Records: records}
-	if r.layout.owns {
-		for _, data := range records {
-			n.partitions = append(n.partitions, r.layout.partition(data, arrival))
-		}
-	}
+	r.partition(n)
 	return n
+}
+
+func (r *Run) partition(n *Next) {
+	if !r.layout.owns {
+		return
+	}
+	for _, data := range n.Records {
+		n.partitions = append(n.partitions, r.layout.partition(data, n.Arrival))
+	}
 }
 
 // Fits reports whether the run would have at most limit partitions with n in it. One Kinesis record always fits an
@@ -346,22 +358,25 @@ func (r *Run) Object(ctx context.Context, c Chain, g *Group, buf *bytes.Buffer) 
 		kind = processingFailed
 	}
 	buf.Reset()
-	sum := crc32.NewIEEE()
+	t := &tally{}
+	if r.layout.config.Compression != GZIP { // which has that checksum anyway
+		t.sum = crc32.NewIEEE()
+	}
 	err := compress(buf, r.layout.config.Compression, m, c.id(first, kind).String(), func(w io.Writer) error {
-		t := &tally{to: io.MultiWriter(w, sum)}
-		err := r.writeTo(ctx, t, g)
-		m.Bytes = t.bytes
-		return err
+		t.to = w
+		return r.writeTo(ctx, t, g)
 	})
 	if err != nil {
 		return nil, err
 	}
-	m.CRC32 = fmt.Sprintf("%08x", sum.Sum32())
 	o.Body = buf.Bytes()
-	if r.layout.config.Compression == GZIP {
-		err = patchGzipMeta(o.Body, m)
+	m.Bytes = t.bytes
+	if t.sum != nil {
+		m.CRC32 = fmt.Sprintf("%08x", t.sum.Sum32())
+		return o, nil
 	}
-	return o, err
+	m.CRC32 = fmt.Sprintf("%08x", gzipSum(o.Body))
+	return o, patchGzipMeta(o.Body, m)
 }
 
 // measure counts the object's records, and its bytes: no fewer digits than they will have.
@@ -430,14 +445,18 @@ func (r *Run) spilled(data []byte) (record.Spilled, bool) {
 	return s, ok && r.bodies.Owns(s.Location)
 }
 
-// tally counts what is written.
+// tally counts what is written, and sums it up if there is a sum.
 type tally struct {
 	to    io.Writer
 	bytes int64
+	sum   hash.Hash32 // may be nil
 }
 
 func (t *tally) Write(p []byte) (int, error) {
 	n, err := t.to.Write(p)
 	t.bytes += int64(n)
+	if t.sum != nil {
+		_, _ = t.sum.Write(p[:n]) // never fails
+	}
 	return n, err
 }
