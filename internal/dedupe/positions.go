@@ -43,6 +43,7 @@ func (m member) compare(p position) int { return m.at.compare(p) }
 type members struct {
 	limit int
 	list  []member
+	whole []member // the memory that list is a part of, if add made it
 }
 
 func (s *members) find(p position) (int, bool) {
@@ -65,16 +66,26 @@ func (s *members) below(p position) bool {
 
 // add puts m into the set, which does not hold its position, and drops the lowest member if there are too many.
 func (s *members) add(m member) {
-	if len(s.list) == cap(s.list) { // grow with room for a quarter more, and leave what was cut off behind
-		grown := make([]member, len(s.list), min(max(64, 2*len(s.list)), s.limit+s.limit/4+2))
-		copy(grown, s.list)
-		s.list = grown
+	if len(s.list) == cap(s.list) {
+		s.makeRoom()
 	}
 	i, _ := s.find(m.at)
 	s.list = slices.Insert(s.list, i, m)
 	if len(s.list) > s.limit {
 		s.list = s.list[1:]
 	}
+}
+
+// makeRoom moves the list to the front again, over what was cut off there, or into memory that has room for a quarter
+// more than the limit in the end.
+func (s *members) makeRoom() {
+	if n := len(s.list); n < len(s.whole) && &s.whole[len(s.whole)-1] == &s.list[n-1] {
+		s.list = s.whole[:copy(s.whole, s.list)]
+		return
+	}
+	size := min(max(64, 2*len(s.list)), s.limit+s.limit/4+2)
+	s.whole = make([]member, size)
+	s.list = s.whole[:copy(s.whole, s.list)]
 }
 
 // merge adds the members of another set, with translated names, and keeps the highest of both.
