@@ -47,6 +47,7 @@ type Filter struct {
 	former   []generation
 	names    *names
 	kept     uint64
+	marks    record.Marks // no part of the state: what it gives does not depend on what it was given before
 }
 
 // generation is the changes that stood in the window when an epoch ended.
@@ -74,7 +75,7 @@ func (f *Filter) Term() uint64 { return f.term }
 
 // Check judges the next record of the shard and takes it into account. data is not kept.
 func (f *Filter) Check(data []byte) Verdict {
-	mark, err := record.ParseMark(data)
+	mark, err := f.marks.Parse(data)
 	if err != nil || mark.Term == 0 {
 		return Keep // not ours: it takes no part in this
 	}

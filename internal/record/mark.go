@@ -17,13 +17,29 @@ type Mark struct {
 // term whose stream-position cannot be read is an error: it can be neither kept nor dropped safely.
 func ParseMark(data []byte) (Mark, error) {
 	var m members
-	if err := m.read(data); err != nil {
+	if err := m.read(data, nil); err != nil {
 		return Mark{}, err
 	}
-	return m.mark(data)
+	return m.mark(data, nil)
 }
 
-func (m *members) mark(data []byte) (Mark, error) {
+// Marks is ParseMark for the records of a shard in their order. What a record has in common with the one before it, which
+// is most of its metadata within a transaction, is only compared. The zero value is ready; it is used by one goroutine.
+type Marks struct {
+	former beginning
+	place  formerPlace
+}
+
+// Parse is ParseMark, with the same result.
+func (s *Marks) Parse(data []byte) (Mark, error) {
+	var m members
+	if err := m.read(data, &s.former); err != nil {
+		return Mark{}, err
+	}
+	return m.mark(data, &s.place)
+}
+
+func (m *members) mark(data []byte, former *formerPlace) (Mark, error) {
 	mark := Mark{
 		Term: m.number[numberTerm], Epoch: m.number[numberEpoch], RecordID: m.number[numberRecordID], Sequence: m.number[numberSequence],
 		Op:   operation(m.text[textRecordType].bytes(data), m.text[textOperation].bytes(data)),
@@ -33,14 +49,19 @@ func (m *members) mark(data []byte) (Mark, error) {
 		return mark, nil
 	}
 	text := m.text[textStreamPosition].bytes(data)
-	p, ok := splitPosition(text)
-	if !ok {
-		return Mark{}, fmt.Errorf("%w: it has a writer-term, but its stream-position is %q", ErrNoEnvelope, text)
+	p, known := former.next(text)
+	if !known {
+		f, ok := splitPosition(text)
+		if !ok {
+			return Mark{}, fmt.Errorf("%w: it has a writer-term, but its stream-position is %q", ErrNoEnvelope, text)
+		}
+		number, ok := fileNumber(f.file)
+		if !ok {
+			return Mark{}, fmt.Errorf("%w: the binlog file of its stream-position %q does not end in a number", ErrNoEnvelope, text)
+		}
+		p = Position{FileNumber: number, EventStart: f.eventStart, Row: f.row}
+		former.keep(text, len(f.file), p)
 	}
-	number, ok := fileNumber(p.file)
-	if !ok {
-		return Mark{}, fmt.Errorf("%w: the binlog file of its stream-position %q does not end in a number", ErrNoEnvelope, text)
-	}
-	mark.Placed, mark.Position = true, position(number, p.eventStart, p.row, mark.Op)
+	mark.Placed, mark.Position = true, position(p.FileNumber, p.EventStart, p.Row, mark.Op)
 	return mark, nil
 }

@@ -76,9 +76,9 @@ func (s span) bytes(data []byte) []byte {
 	return data[s.from:s.to]
 }
 
-// read finds the record's metadata and reads it.
-func (m *members) read(data []byte) error {
-	if m.readEnd(data) {
+// read finds the record's metadata and reads it. former may be nil.
+func (m *members) read(data []byte, former *beginning) error {
+	if m.readEnd(data, former) {
 		return nil
 	}
 	at, err := findMetadata(data)
@@ -93,7 +93,7 @@ func (m *members) read(data []byte) error {
 // without a look at what stands before it. If the record's last opening brace follows the key's bytes, these are not
 // preceded by a backslash, and the object is followed by one closing brace and the end, then the key can only be one
 // of the outermost object.
-func (m *members) readEnd(data []byte) bool {
+func (m *members) readEnd(data []byte, former *beginning) bool {
 	if first := skipSpace(data, 0); first == len(data) || data[first] != '{' {
 		return false
 	}
@@ -101,7 +101,7 @@ func (m *members) readEnd(data []byte) bool {
 	if !followsMetadataKey(data, start) {
 		return false
 	}
-	end, ok := m.readKnown(data, start)
+	end, ok := m.readKnown(data, start, former)
 	if !ok {
 		var err error
 		if end, err = m.readAny(data, start); err != nil {
@@ -168,10 +168,17 @@ func (m *members) readAny(data []byte, at int) (int, error) {
 }
 
 // readKnown is readAny for a metadata object that has only keys we know, in the usual order, texts without escapes
-// and whole numbers: it guesses the next key where readAny would look for its end.
-func (m *members) readKnown(data []byte, at int) (int, bool) {
-	i := skipSpace(data, at+1)
-	for n := range metadataKeys {
+// and whole numbers: it guesses the next key where readAny would look for its end. What is as in the former record is
+// not read again; there is no harm in keeping it before the end is seen, as it depends on nothing behind it.
+func (m *members) readKnown(data []byte, at int, former *beginning) (int, bool) {
+	i, first := former.resume(m, data, at)
+	if first == 0 {
+		i = skipSpace(data, at+1)
+	}
+	for n := first; n < len(metadataKeys); n++ {
+		if n == beginningKeys && first == 0 {
+			former.keep(m, data, at, i)
+		}
 		k := &metadataKeys[n]
 		start := i + len(k.key)
 		if start >= len(data) || string(data[i:start]) != k.key {
