@@ -47,20 +47,15 @@ type formerPlace struct {
 	at         Position
 }
 
-// keep keeps a stream-position that was read, with a file's name of so many bytes in front. One with colons in the name is
-// not kept: what is before the row could not be told by them.
+// keep keeps a stream-position that was read, with a file's name of so many bytes in front.
 func (f *formerPlace) keep(text []byte, file int, at Position) {
 	if f == nil {
-		return
-	}
-	f.head = f.head[:0]
-	if bytes.IndexByte(text, ':') != file {
 		return
 	}
 	row := file + 1
 	row += bytes.IndexByte(text[row:], ':') + 1
 	end := row + bytes.IndexByte(text[row:], ':')
-	f.head, f.tail = append(f.head, text[:row]...), append(f.tail[:0], text[end:]...)
+	f.head, f.tail = append(f.head[:0], text[:row]...), append(f.tail[:0], text[end:]...)
 	f.at = at
 }
 
