@@ -29,6 +29,17 @@ type Batch struct {
 	End      bool          // the shard is closed and this was the last of it
 	Children []string      // at End, where the endpoint names them
 	Reserved int64         // bytes taken at the Gate, which now belong to whoever got the batch
+
+	memory *memory // of the records' bytes
+}
+
+// Release lets the memory of the records' bytes be used for another answer. It may be called once, when nothing refers to
+// them any more, and need not be.
+func (b *Batch) Release() {
+	if b.memory != nil {
+		b.memory.release()
+		b.memory, b.Records = nil, nil
+	}
 }
 
 // CaughtUp reports whether there was nothing more to read.
@@ -55,14 +66,16 @@ func (s *Stream) Read(ctx context.Context, req Request, deliver func(context.Con
 			return err
 		}
 		for iterator != "" {
-			out, err := r.get(ctx, iterator)
+			out, memory, err := r.get(ctx, iterator)
 			if is[*types.ExpiredIteratorException](err) {
 				break // waiting for memory took too long: go on behind the last record
 			}
 			if err != nil {
 				return err
 			}
-			if err := deliver(ctx, r.batch(out)); err != nil {
+			b := r.batch(out)
+			b.memory = memory
+			if err := deliver(ctx, b); err != nil {
 				return err
 			}
 			iterator = aws.ToString(out.NextShardIterator)
@@ -206,20 +219,21 @@ func (r *reader) expired() error {
 }
 
 // get makes the next call for records, in its time and with its memory.
-func (r *reader) get(ctx context.Context, iterator string) (*kinesis.GetRecordsOutput, error) {
+func (r *reader) get(ctx context.Context, iterator string) (*kinesis.GetRecordsOutput, *memory, error) {
 	gap := r.config.CallInterval
 	if r.idle {
 		gap = max(gap, r.config.PollInterval)
 	}
 	if wait := time.Until(r.called.Add(gap)); wait > 0 { // a timer that is due still costs milliseconds on a busy machine
 		if err := backoff.Sleep(ctx, wait); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	r.taken = transfer * r.want
 	if err := r.config.Gate.Reserve(ctx, r.taken); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	m := memories.Get().(*memory)
 	var out *kinesis.GetRecordsOutput
 	in := &kinesis.GetRecordsInput{ShardIterator: aws.String(iterator), Limit: aws.Int32(r.limit())}
 	if name, arn := r.address(); name == nil {
@@ -228,14 +242,15 @@ func (r *reader) get(ctx context.Context, iterator string) (*kinesis.GetRecordsO
 	err := r.call(ctx, "get records", r.shard, is[*types.ExpiredIteratorException], func(ctx context.Context) error {
 		r.called = time.Now()
 		var err error
-		out, err = r.config.API.GetRecords(ctx, in, useWire)
+		out, err = r.config.API.GetRecords(ctx, in, m.use)
 		return err
 	})
 	if err != nil {
+		m.release()
 		r.config.Gate.Add(-r.taken)
-		return nil, err
+		return nil, nil, err
 	}
-	return out, nil
+	return out, m, nil
 }
 
 func (r *reader) limit() int32 {

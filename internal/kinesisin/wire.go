@@ -19,11 +19,37 @@ import (
 // records of an answer are decoded into one piece of memory. Whatever it does not know is left to the SDK, and so is
 // every other part of a call.
 type wire struct {
-	smithyhttp.ClientProtocol // the SDK's own
+	smithyhttp.ClientProtocol         // the SDK's own
+	memory                    *memory // for the records; nil: it is made
 }
 
 // useWire makes a call go through a wire.
-func useWire(o *kinesis.Options) { o.Protocol = wire{o.Protocol} }
+func useWire(o *kinesis.Options) { o.Protocol = wire{ClientProtocol: o.Protocol} }
+
+// use makes a call go through a wire that puts the records there.
+func (m *memory) use(o *kinesis.Options) { o.Protocol = wire{o.Protocol, m} }
+
+// memory is that of the bytes of an answer's records.
+type memory struct{ bytes []byte }
+
+var memories = sync.Pool{New: func() any { return new(memory) }}
+
+// take gives so many bytes. What was given before is given again.
+func (m *memory) take(n int) []byte {
+	if m == nil {
+		return make([]byte, n)
+	}
+	if cap(m.bytes) < n {
+		m.bytes = make([]byte, n+n/8) // answers are not all of one size
+	}
+	return m.bytes[:n]
+}
+
+func (m *memory) release() {
+	if cap(m.bytes) <= largestBody {
+		memories.Put(m)
+	}
+}
 
 // bodies are answers that were decoded.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -50,7 +76,7 @@ func (w wire) DeserializeResponse(ctx context.Context, op *smithy.OperationSchem
 	if _, err := body.ReadFrom(resp.Body); err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
-	if readAnswer(body.Bytes(), get) {
+	if readInto(body.Bytes(), get, w.memory) {
 		return nil
 	}
 	*get = kinesis.GetRecordsOutput{}
@@ -59,7 +85,9 @@ func (w wire) DeserializeResponse(ctx context.Context, op *smithy.OperationSchem
 }
 
 // readAnswer reads an answer as Kinesis writes it, and says whether it could. Nothing in out is a part of body.
-func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool {
+func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool { return readInto(body, out, nil) }
+
+func readInto(body []byte, out *kinesis.GetRecordsOutput, m *memory) bool {
 	p := parsers.Get().(*answerParser)
 	defer p.release()
 	p.body = body
@@ -89,7 +117,7 @@ func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool {
 	if p.bad || !seen || p.at < len(body) {
 		return false
 	}
-	return p.give(out)
+	return p.give(out, m)
 }
 
 // answerParser knows as much of JSON as answers need.
@@ -153,12 +181,12 @@ func (p *answerParser) record() {
 }
 
 // give hands the records over, unless one cannot be decoded. Their strings and bytes are parts of one piece each.
-func (p *answerParser) give(out *kinesis.GetRecordsOutput) bool {
+func (p *answerParser) give(out *kinesis.GetRecordsOutput, m *memory) bool {
 	size := 0
 	for i := range p.list {
 		size += base64.StdEncoding.DecodedLen(p.list[i].data.len())
 	}
-	data := make([]byte, size)
+	data := m.take(size)
 	sequences := string(p.sequences)
 	strings := make([]string, len(p.list))
 	times := make([]time.Time, len(p.list))

@@ -236,6 +236,7 @@ func (w *shardWorker) endBatch() {
 	// A closed shard may have empty answers before the one that says so, and its children wait for that.
 	w.drained = w.drained || !w.shard.Closed && b.CaughtUp() && w.isDraining() && b.Asked.After(w.drainTime)
 	w.heard(b)
+	b.Release() // the run has copies
 }
 
 // giveBack lets a batch go that is not taken to its end; what is left of it is read again.

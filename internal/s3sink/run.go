@@ -13,24 +13,26 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
 )
 
-// Run is a contiguous run of one shard's records that wait to be stored. It keeps the records' bytes as they were
-// given. It is cut only between Kinesis records, never inside an aggregated one.
+// Run is a contiguous run of one shard's records that wait to be stored. It keeps a copy of the records' bytes as they
+// were given. It is cut only between Kinesis records, never inside an aggregated one.
 type Run struct {
 	layout  *Layout
 	version int
 	bodies  Bodies // may be nil
 
 	entries    []entry
-	data       [][]byte
+	data       [][]byte // in plain
+	plain      plain
 	partOf     []int // of data, into partitions; nil if the layout makes one object of a run
 	partitions []partition
 	known      map[string]int // partitions by their ids
 	use        []int          // how many records each partition has
 	open       int            // partitions that have any, without the one of records that have none
 
-	bytes int64
-	away  int64  // of bytes, what is not in memory
-	end   string // see EndAt
+	bytes   int64
+	away    int64  // of bytes, what is not in memory
+	changed bool   // some records are stored with other bytes than they have here
+	end     string // see EndAt
 }
 
 type entry struct {
@@ -56,7 +58,7 @@ func (r *Run) Grow(other *Run) {
 // NewRun is an empty run that is to be stored under a version of a layout. Records whose bodies are elsewhere get them
 // back from bodies, if that is not nil.
 func NewRun(l *Layout, version int, bodies Bodies) *Run {
-	r := &Run{layout: l, version: version, bodies: bodies}
+	r := &Run{layout: l, version: version, bodies: bodies, plain: plain{whole: true}}
 	if l.owns {
 		r.known = map[string]int{}
 	}
@@ -104,24 +106,26 @@ func (r *Run) Fits(n *Next, limit int) bool {
 	return r.open+len(opens) <= limit
 }
 
-// Add puts the kept records of one Kinesis record at the end. They belong to the run from then on.
+// Add puts the kept records of one Kinesis record at the end.
 func (r *Run) Add(sequence string, arrival time.Time, records ...[]byte) {
 	r.Append(r.Prepare(sequence, arrival, records...))
 }
 
 // Append is Add for records that were prepared, by this run or by one of the same layout.
 func (r *Run) Append(n *Next) {
-	r.data = append(r.data, n.Records...)
-	e := entry{sequence: n.Sequence, arrival: n.Arrival, end: len(r.data)}
+	e := entry{sequence: n.Sequence, arrival: n.Arrival, end: len(r.data) + len(n.Records)}
 	for _, d := range n.Records {
+		r.data = append(r.data, r.plain.add(d))
 		size := int64(len(d))
 		if body, ok := r.spilled(d); ok {
 			size = body.Bytes
 			e.away += body.Bytes - int64(len(d))
+			r.changed = true
 		}
 		e.bytes += size
 		if r.delimits(d) {
 			e.bytes++
+			r.changed = true
 		}
 	}
 	r.bytes += e.bytes
@@ -165,7 +169,7 @@ func (r *Run) Bytes() int64 { return r.bytes }
 
 // Memory is about what the run occupies.
 func (r *Run) Memory() int64 {
-	return r.bytes - r.away + int64(len(r.entries))*entryCost + int64(len(r.partOf))*8 + int64(len(r.partitions))*partitionCost
+	return r.bytes - r.away + r.plain.free() + int64(len(r.entries))*entryCost + int64(len(r.partOf))*8 + int64(len(r.partitions))*partitionCost
 }
 
 // Records is how many records the run's objects will hold.
@@ -209,8 +213,17 @@ func (r *Run) through(sequence string) int {
 	return n
 }
 
-// DropThrough takes the records up to a sequence number out: other objects hold them.
-func (r *Run) DropThrough(sequence string) { r.split(r.through(sequence)) }
+// DropThrough takes the records up to a sequence number out: other objects hold them. Nothing may refer to them any more.
+func (r *Run) DropThrough(sequence string) {
+	if n := r.through(sequence); n < len(r.entries) {
+		r.split(n)
+		return
+	}
+	r.plain.release()
+	end := r.end
+	*r = *NewRun(r.layout, r.version, r.bodies)
+	r.end = end
+}
 
 // CutBehind takes the records behind a sequence number out, and gives them as a run of their own.
 func (r *Run) CutBehind(sequence string) *Run {
@@ -241,6 +254,8 @@ func (r *Run) split(n int) (head *Run) {
 	if n == 0 {
 		return head
 	}
+	r.plain = plain{} // of both: what follows gets a new piece
+	head.plain = plain{}
 	cut := r.entries[n-1].end
 	head.entries, r.entries = r.entries[:n:n], slices.Clone(r.entries[n:])
 	head.data, r.data = r.data[:cut:cut], r.data[cut:]
@@ -404,6 +419,9 @@ func (g *Group) holds(r *Run, i int) bool { return g.members == nil || g.members
 
 // writeTo writes the object's plain bytes.
 func (r *Run) writeTo(ctx context.Context, w io.Writer, g *Group) error {
+	if g.members == nil && !g.failed && r.asTheyAre() {
+		return r.plain.writeTo(w)
+	}
 	from := 0
 	for _, e := range r.entries {
 		for i := from; i < e.end; i++ {
@@ -418,6 +436,10 @@ func (r *Run) writeTo(ctx context.Context, w io.Writer, g *Group) error {
 	}
 	return nil
 }
+
+// asTheyAre reports whether an object of all records is made of their bytes and nothing else, and all of them are in
+// pieces of this run.
+func (r *Run) asTheyAre() bool { return !r.changed && r.bytes == r.plain.bytes }
 
 func (r *Run) writeRecord(ctx context.Context, w io.Writer, g *Group, e *entry, data []byte) error {
 	if g.failed {
