@@ -127,6 +127,7 @@ type answerParser struct {
 	bad       bool
 	sequences []byte // of all records, one after the other
 	list      []parsedRecord
+	shape     shape
 	arrival   struct { // the last one: many records arrive in the same millisecond
 		text  []byte
 		milli int64
@@ -137,7 +138,7 @@ type answerParser struct {
 var parsers = sync.Pool{New: func() any { return new(answerParser) }}
 
 func (p *answerParser) release() {
-	*p = answerParser{sequences: p.sequences[:0], list: p.list[:0]}
+	*p = answerParser{sequences: p.sequences[:0], list: p.list[:0], shape: shape{parts: p.shape.parts[:0]}}
 	parsers.Put(p)
 }
 
@@ -153,31 +154,109 @@ type span struct{ from, to int }
 
 func (p *answerParser) record() {
 	var r parsedRecord
-	data, sequence, arrival := 0, 0, 0
-	for more := p.begin('{', '}'); more; more = p.next('}') {
-		switch string(p.member()) {
-		case "Data":
-			data++
-			r.data = p.quoted()
-		case "SequenceNumber":
-			sequence++
-			p.sequences = append(p.sequences, p.text()...)
-		case "ApproximateArrivalTimestamp":
-			arrival++
-			r.arrival = p.moment()
-		case "PartitionKey":
-			p.skipText()
-		case "EncryptionType":
-			if !p.null() {
-				p.skipText()
-			}
-		default:
-			p.fail(true)
-		}
+	begin, sequences := p.at, len(p.sequences)
+	if !p.recordAlike(&r) && !p.bad {
+		p.at, p.sequences, r = begin, p.sequences[:sequences], parsedRecord{}
+		p.recordAnew(&r)
 	}
-	p.fail(data != 1 || sequence != 1 || arrival != 1)
 	r.sequence = len(p.sequences)
 	p.list = append(p.list, r)
+}
+
+// recordAlike reads a record that is written as the one before it was, and says whether it is.
+func (p *answerParser) recordAlike(r *parsedRecord) bool {
+	for _, part := range p.shape.parts {
+		if !p.skip(part.before) {
+			return false
+		}
+		p.value(part.of, r)
+	}
+	return len(p.shape.parts) > 0 && p.skip(p.shape.end)
+}
+
+// recordAnew reads a record and notes how it is written.
+func (p *answerParser) recordAnew(r *parsedRecord) {
+	p.shape.parts = p.shape.parts[:0]
+	alike := true
+	var seen [known]int
+	end := p.at // of the last value
+	for more := p.begin('{', '}'); more; more = p.next('}') {
+		of := memberOf(p.member())
+		seen[of]++
+		p.space()
+		if of == encryption && p.null() {
+			alike = false
+			continue
+		}
+		if of != arrival {
+			p.expect('"')
+		}
+		p.shape.parts = append(p.shape.parts, shapePart{before: span{end, p.at}, of: of})
+		p.value(of, r)
+		end = p.at
+	}
+	p.shape.end = span{end, p.at}
+	p.fail(seen[unknown] > 0 || seen[data] != 1 || seen[sequence] != 1 || seen[arrival] != 1)
+	if !alike || p.bad {
+		p.shape.parts = p.shape.parts[:0]
+	}
+}
+
+// value reads the value that is ahead; if it is a text, its quote is behind us.
+func (p *answerParser) value(of member, r *parsedRecord) {
+	switch of {
+	case data:
+		r.data = p.toQuote()
+	case sequence:
+		p.sequences = append(p.sequences, p.plain()...)
+	case arrival:
+		r.arrival = p.moment()
+	case partitionKey, encryption:
+		p.skipText()
+	default:
+		p.fail(true)
+	}
+}
+
+// member is one of a record's.
+type member uint8
+
+const (
+	unknown member = iota
+	data
+	sequence
+	arrival
+	partitionKey
+	encryption
+	known
+)
+
+func memberOf(name []byte) member {
+	switch string(name) {
+	case "Data":
+		return data
+	case "SequenceNumber":
+		return sequence
+	case "ApproximateArrivalTimestamp":
+		return arrival
+	case "PartitionKey":
+		return partitionKey
+	case "EncryptionType":
+		return encryption
+	}
+	return unknown
+}
+
+// shape is how a record was written: what stood before its values, and behind the last. All records of an answer are
+// mostly written in one way, so that the next one need not be taken apart.
+type shape struct {
+	parts []shapePart
+	end   span
+}
+
+type shapePart struct {
+	before span
+	of     member
 }
 
 // give hands the records over, unless one cannot be decoded. Their strings and bytes are parts of one piece each.

@@ -42,7 +42,13 @@ func (p *answerParser) member() []byte {
 
 // text reads a string of plain ASCII without escapes.
 func (p *answerParser) text() []byte {
-	s := p.quoted()
+	p.expect('"')
+	return p.plain()
+}
+
+// plain reads the rest of a string of plain ASCII without escapes.
+func (p *answerParser) plain() []byte {
+	s := p.toQuote()
 	text := p.body[s.from:s.to]
 	for _, c := range text {
 		if c == '\\' || c < 0x20 || c >= 0x80 {
@@ -53,9 +59,9 @@ func (p *answerParser) text() []byte {
 	return text
 }
 
-// skipText steps over a string. One with an escape in it is left to the SDK, which knows which are allowed.
+// skipText steps over the rest of a string. One with an escape in it is left to the SDK, which knows which are allowed.
 func (p *answerParser) skipText() {
-	s := p.quoted()
+	s := p.toQuote()
 	for _, c := range p.body[s.from:s.to] {
 		if c == '\\' || c < 0x20 {
 			p.fail(true)
@@ -64,9 +70,8 @@ func (p *answerParser) skipText() {
 	}
 }
 
-// quoted reads up to the next quote.
-func (p *answerParser) quoted() span {
-	p.expect('"')
+// toQuote reads up to the next quote.
+func (p *answerParser) toQuote() span {
 	n := bytes.IndexByte(p.body[p.at:], '"')
 	if n < 0 {
 		p.fail(true)
@@ -78,6 +83,15 @@ func (p *answerParser) quoted() span {
 }
 
 func (s span) len() int { return s.to - s.from }
+
+// skip steps over what stands in another place, too, if it is ahead.
+func (p *answerParser) skip(other span) bool {
+	if !bytes.HasPrefix(p.body[p.at:], p.body[other.from:other.to]) {
+		return false
+	}
+	p.at += other.len()
+	return true
+}
 
 // moment reads a number of seconds and gives the milliseconds, rounded as the SDK does, since keys are made of them.
 func (p *answerParser) moment() int64 {
