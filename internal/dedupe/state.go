@@ -23,7 +23,7 @@ var ErrState = errors.New("not a saved de-duplication state")
 // AppendBinary appends the state in the form that UnmarshalBinary reads. Positions are stored as differences, so a
 // full window takes some 200 KB; numbers take 8 KB at the most.
 func (f *Filter) AppendBinary(dst []byte) ([]byte, error) {
-	var body []byte
+	body := make([]byte, 0, 8*len(f.set.list)+1024) // mostly enough
 	body = binary.AppendUvarint(body, f.term)
 	body = binary.AppendUvarint(body, f.epoch)
 	body, renamed := f.appendNames(body)
@@ -80,9 +80,13 @@ func appendPosition(dst []byte, last, p position) []byte {
 
 func appendPairs(dst []byte, list []pair, renamed map[uint64]uint64) []byte {
 	var lastNumber, lastID int64
+	var lastName, lastRenamed uint64 // nearly all have the same; 0 stays 0
 	for _, p := range list {
 		number, id := int64(p.gtid&(1<<numberBits-1)), int64(p.id)
-		dst = binary.AppendUvarint(dst, renamed[p.gtid>>numberBits])
+		if name := p.gtid >> numberBits; name != lastName {
+			lastName, lastRenamed = name, renamed[name]
+		}
+		dst = binary.AppendUvarint(dst, lastRenamed)
 		dst = binary.AppendVarint(dst, number-lastNumber)
 		dst = binary.AppendVarint(dst, id-lastID)
 		lastNumber, lastID = number, id
@@ -93,8 +97,11 @@ func appendPairs(dst []byte, list []pair, renamed map[uint64]uint64) []byte {
 // appendNames appends the names that are in use and gives their new numbers.
 func (f *Filter) appendNames(dst []byte) ([]byte, map[uint64]uint64) {
 	used := map[uint64]bool{}
+	last := uint64(0)
 	for _, m := range f.set.list {
-		used[m.id.gtid>>numberBits] = true
+		if n := m.id.gtid >> numberBits; n != last {
+			used[n], last = true, n
+		}
 	}
 	for _, g := range f.former {
 		for _, p := range g.pairs {
