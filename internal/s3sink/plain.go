@@ -6,10 +6,9 @@ import (
 )
 
 // plain keeps the bytes of records, one behind the other, in pieces of memory that are used again when the records are
-// stored. A run that is cut in two has its pieces in both parts: then the collector takes them.
+// stored. A run that is cut in two lets go of its pieces: both parts refer to them then, and the collector takes them.
 type plain struct {
 	pieces [][]byte // the last one has room
-	whole  bool     // no piece belongs to anyone else
 	bytes  int64    // in the pieces
 }
 
@@ -58,11 +57,11 @@ func (p *plain) free() int64 {
 // release lets the memory be used for other records. Nothing may refer to these any more.
 func (p *plain) release() {
 	for _, b := range p.pieces {
-		if p.whole && cap(b) == pieceSize {
+		if cap(b) == pieceSize {
 			pieces.Put((*[pieceSize]byte)(b[:pieceSize]))
 		}
 	}
-	*p = plain{whole: p.whole}
+	*p = plain{}
 }
 
 func (p *plain) writeTo(w io.Writer) error {

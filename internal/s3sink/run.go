@@ -58,7 +58,7 @@ func (r *Run) Grow(other *Run) {
 // NewRun is an empty run that is to be stored under a version of a layout. Records whose bodies are elsewhere get them
 // back from bodies, if that is not nil.
 func NewRun(l *Layout, version int, bodies Bodies) *Run {
-	r := &Run{layout: l, version: version, bodies: bodies, plain: plain{whole: true}}
+	r := &Run{layout: l, version: version, bodies: bodies}
 	if l.owns {
 		r.known = map[string]int{}
 	}
@@ -254,8 +254,7 @@ func (r *Run) split(n int) (head *Run) {
 	if n == 0 {
 		return head
 	}
-	r.plain = plain{} // of both: what follows gets a new piece
-	head.plain = plain{}
+	r.plain = plain{} // the pieces are in both parts
 	cut := r.entries[n-1].end
 	head.entries, r.entries = r.entries[:n:n], slices.Clone(r.entries[n:])
 	head.data, r.data = r.data[:cut:cut], r.data[cut:]

@@ -2,9 +2,11 @@ package s3sink
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -150,5 +152,25 @@ func check(t *testing.T, w *twin) {
 	}
 	if !bytes.Equal(got, want) || w.run.Bytes() != int64(len(want)) || o.Meta.Bytes != int64(len(want)) {
 		t.Fatal(fmt.Sprintf("%d bytes are stored, want %d, and the run says %d", len(got), len(want), w.run.Bytes()))
+	}
+}
+
+// A body that is exactly as long as the record that stands for it is stored in its place.
+func TestBodyOfTheRecordsLength(t *testing.T) {
+	dir := t.TempDir()
+	record := func(body []byte) []byte {
+		return fmt.Appendf(nil, `{"data":{},"metadata":{"record-type":"data","oversized-record":{"location":"file://%s/x.json","bytes":%3d,"sha256":"%x"}}}`,
+			dir, len(body), sha256.Sum256(body))
+	}
+	body := bytes.Repeat([]byte{'b'}, len(record(nil)))
+	if err := os.WriteFile(dir+"/x.json", body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := NewRun(mustLayout(LayoutConfig{Name: "n"}), 1, &FileBodies{Dir: dir})
+	r.Add("1", testArrival, record(body))
+	var buf bytes.Buffer
+	o, err := r.Object(t.Context(), testChain, &r.Groups(testChain)[0], &buf)
+	if err != nil || !bytes.Equal(o.Body, body) {
+		t.Errorf("%q is stored, %v", o.Body, err)
 	}
 }
