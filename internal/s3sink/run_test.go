@@ -151,7 +151,7 @@ func check(t *testing.T, w *twin) {
 		}
 	}
 	if !bytes.Equal(got, want) || w.run.Bytes() != int64(len(want)) || o.Meta.Bytes != int64(len(want)) {
-		t.Fatal(fmt.Sprintf("%d bytes are stored, want %d, and the run says %d", len(got), len(want), w.run.Bytes()))
+		t.Fatalf("%d bytes are stored, want %d, and the run says %d", len(got), len(want), w.run.Bytes())
 	}
 }
 
