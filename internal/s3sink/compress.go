@@ -81,7 +81,7 @@ func (c Compression) contentEncoding() string {
 	return ""
 }
 
-// gzipLevel is where more effort stops paying on JSON records: higher levels are slower and hardly smaller.
+// gzipLevel is where more effort stops paying on JSON records: docs/why/gzip-level.md.
 const gzipLevel = 3
 
 var (
