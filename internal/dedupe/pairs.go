@@ -37,6 +37,7 @@ func sortedPairs(lists ...[]pair) []pair {
 type names struct {
 	index map[string]uint64
 	list  []string
+	last  uint64 // the one that was asked for last
 }
 
 func newNames() *names { return &names{index: map[string]uint64{"": 0}, list: []string{""}} }
@@ -66,7 +67,11 @@ func (n *names) pair(gtid []byte, id uint64) pair {
 // intern gives a name its number. There are as many names as servers, so running out of numbers means that the GTIDs
 // are made up; such changes then have no pair.
 func (n *names) intern(name []byte) (uint64, bool) {
+	if string(name) == n.list[n.last] {
+		return n.last, true
+	}
 	if i, ok := n.index[string(name)]; ok {
+		n.last = i
 		return i, true
 	}
 	if len(n.list) == maxNames {

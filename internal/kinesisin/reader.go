@@ -30,11 +30,11 @@ type Batch struct {
 	Children []string      // at End, where the endpoint names them
 	Reserved int64         // bytes taken at the Gate, which now belong to whoever got the batch
 
-	memory *memory // of the records' bytes
+	memory *memory // of the records
 }
 
-// Release lets the memory of the records' bytes be used for another answer. It may be called once, when nothing refers to
-// them any more, and need not be.
+// Release lets the memory of the records be used for another answer. It may be called once, when nothing refers to them
+// and their bytes any more, and need not be. Their sequence numbers may be kept.
 func (b *Batch) Release() {
 	if b.memory != nil {
 		b.memory.release()
@@ -73,8 +73,7 @@ func (s *Stream) Read(ctx context.Context, req Request, deliver func(context.Con
 			if err != nil {
 				return err
 			}
-			b := r.batch(out)
-			b.memory = memory
+			b := r.batch(out, memory)
 			if err := deliver(ctx, b); err != nil {
 				return err
 			}
@@ -258,14 +257,15 @@ func (r *reader) limit() int32 {
 }
 
 // batch takes an answer over.
-func (r *reader) batch(out *kinesis.GetRecordsOutput) *Batch {
+func (r *reader) batch(out *kinesis.GetRecordsOutput, m *memory) *Batch {
 	b := &Batch{
-		Records: make([]Record, len(out.Records)),
+		memory:  m,
+		Records: again(&m.records, len(out.Records)),
 		Behind:  time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond,
 		Asked:   r.called,
 		End:     aws.ToString(out.NextShardIterator) == "",
 	}
-	single := make([][]byte, len(out.Records)) // the records that are no aggregates, in one piece of memory
+	single := again(&m.single, len(out.Records)) // the records that are no aggregates
 	for i := range out.Records {
 		rec := &out.Records[i]
 		b.Records[i] = Record{

@@ -29,20 +29,25 @@ func useWire(o *kinesis.Options) { o.Protocol = wire{ClientProtocol: o.Protocol}
 // use makes a call go through a wire that puts the records there.
 func (m *memory) use(o *kinesis.Options) { o.Protocol = wire{o.Protocol, m} }
 
-// memory is that of the bytes of an answer's records.
-type memory struct{ bytes []byte }
+// memory is that of an answer and of the batch that is made of it. It is used again once the batch is through; only the
+// text of the sequence numbers is made anew each time, as these are kept.
+type memory struct {
+	bytes     []byte // of the records
+	sequences []string
+	arrivals  []time.Time
+	answer    []types.Record
+	records   []Record
+	single    [][]byte
+}
 
 var memories = sync.Pool{New: func() any { return new(memory) }}
 
-// take gives so many bytes. What was given before is given again.
-func (m *memory) take(n int) []byte {
-	if m == nil {
-		return make([]byte, n)
+// again gives n elements in the memory that kept has, or in new memory, which is kept then. What they hold is old.
+func again[T any](kept *[]T, n int) []T {
+	if cap(*kept) < n {
+		*kept = make([]T, n+n/8) // answers are not all of one size
 	}
-	if cap(m.bytes) < n {
-		m.bytes = make([]byte, n+n/8) // answers are not all of one size
-	}
-	return m.bytes[:n]
+	return (*kept)[:n]
 }
 
 func (m *memory) release() {
@@ -261,15 +266,17 @@ type shapePart struct {
 
 // give hands the records over, unless one cannot be decoded. Their strings and bytes are parts of one piece each.
 func (p *answerParser) give(out *kinesis.GetRecordsOutput, m *memory) bool {
+	if m == nil {
+		m = new(memory)
+	}
 	size := 0
 	for i := range p.list {
 		size += base64.StdEncoding.DecodedLen(p.list[i].data.len())
 	}
-	data := m.take(size)
+	data := again(&m.bytes, size)
 	sequences := string(p.sequences)
-	strings := make([]string, len(p.list))
-	times := make([]time.Time, len(p.list))
-	out.Records = make([]types.Record, len(p.list))
+	strings, times := again(&m.sequences, len(p.list)), again(&m.arrivals, len(p.list))
+	out.Records = again(&m.answer, len(p.list))
 	begin := 0
 	for i := range p.list {
 		r := &p.list[i]

@@ -300,7 +300,7 @@ func (w *shardWorker) place(ctx, flushCtx context.Context) error {
 			return err
 		}
 	}
-	deduplicate := w.run.Layout().Config().Deduplicate || w.finishing == nil && len(w.former) > 0
+	deduplicate := w.run.Layout().Deduplicates() || w.finishing == nil && len(w.former) > 0
 	if data := held.under(deduplicate); len(data) > 0 {
 		next := w.run.Prepare(rec.Sequence, rec.Arrival, data...)
 		if w.finishing == nil && !w.run.Fits(next, w.cfg.Partitions) && !w.closeRun(flushCtx) {

@@ -176,6 +176,9 @@ func (l *Layout) partitioning(c LayoutConfig) []error {
 	return faults
 }
 
+// Deduplicates reports whether records that were sent twice are left out.
+func (l *Layout) Deduplicates() bool { return l.config.Deduplicate }
+
 // Config is what the layout was made of.
 func (l *Layout) Config() LayoutConfig { return l.config }
 
