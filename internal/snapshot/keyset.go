@@ -13,12 +13,17 @@ import (
 // statement builds the SELECTs that page through one table in the order of its key's index. The server orders and
 // compares the keys, under the collations of their columns; no key is ever compared here.
 type statement struct {
-	table   *schema.Table
-	rows    string    // SELECT all columns FROM …
-	bare    string    // SELECT the key FROM …
-	order   string    // ORDER BY …
-	ordered bool      // which is the order of an index
-	keys    []keyPart // in index order
+	table     *schema.Table
+	rows      string    // all columns
+	bare      string    // those of the key
+	from      string    // FROM …
+	index     string    // that is read, quoted; "" if none is
+	force     string    // FORCE INDEX …
+	pages     string    // the same for pages, or USE INDEX …
+	order     string    // ORDER BY …
+	ordered   bool      // which is the order of an index
+	estimates bool      // the server's plans say how many rows a range has
+	keys      []keyPart // in index order
 }
 
 // keyPart is one column of the key as statements name it.
@@ -66,24 +71,48 @@ func newStatement(t *schema.Table, key source.Key, selectList []string) *stateme
 	if t.Versioned {
 		from += " FOR SYSTEM_TIME ALL" // former rows are rows in the binlog, too
 	}
+	s.rows, s.bare, s.from = strings.Join(selectList, ", "), strings.Join(bare, ", "), from
+	s.order, s.ordered = " ORDER BY "+strings.Join(order, ", "), ordered
 	if ordered {
 		// The optimizer might hold another index, or a sort, for cheaper than it is.
-		from += " FORCE INDEX (" + schema.QuoteIdent(key.Name) + ")"
+		s.index = schema.QuoteIdent(key.Name)
+		s.force = " FORCE INDEX (" + s.index + ")"
+		s.pages = s.force
 	}
-	s.rows = "SELECT " + strings.Join(selectList, ", ") + from
-	s.bare = "SELECT " + strings.Join(bare, ", ") + from
-	s.order, s.ordered = " ORDER BY "+strings.Join(order, ", "), ordered
 	return s
 }
 
+// estimated lets the server's optimizer estimate how many rows a page has. Under FORCE INDEX MySQL does without, takes it
+// for one, and fetches rows from the engine a few at a time; with an estimate it fetches them by the buffer, as in a plain
+// SELECT: a hundredth of the looks at the buffer pool, and less CPU time. clustered says that the table's rows stand in the
+// order of its primary key, so that no other way to read them can look cheaper.
+func (s *statement) estimated(server source.Server, clustered bool) *statement {
+	switch {
+	case !s.ordered:
+	case server.Flavor == source.MariaDB:
+		s.estimates = true // it does in any case
+	case clustered && s.index == primaryIndex:
+		s.pages, s.estimates = " USE INDEX ("+s.index+")", true
+	}
+	return s
+}
+
+const primaryIndex = "`PRIMARY`"
+
+// all is the statement that reads every row.
+func (s *statement) all() string { return "SELECT " + s.rows + s.from + s.pages }
+
+// key is the beginning of the statements that read few rows and want their keys.
+func (s *statement) key() string { return "SELECT " + s.bare + s.from + s.force }
+
 // page is the statement that reads up to limit rows of a range.
 func (s *statement) page(after, to Bound, limit int) string {
-	return s.rows + s.where(after, to) + s.order + " LIMIT " + strconv.Itoa(limit)
+	return s.all() + s.where(after, to) + s.order + " LIMIT " + strconv.Itoa(limit)
 }
 
 // cut is the statement that finds the key of the row n rows into a range. It reads n keys and sends one.
 func (s *statement) cut(after, to Bound, n int) string {
-	return s.bare + s.where(after, to) + s.order + " LIMIT 1 OFFSET " + strconv.Itoa(n)
+	return s.key() + s.where(after, to) + s.order + " LIMIT 1 OFFSET " + strconv.Itoa(n)
 }
 
 func (s *statement) where(after, to Bound) string {

@@ -201,7 +201,7 @@ type pass struct {
 func (p *pass) run(ctx context.Context, rd *reader) error {
 	p.begin()
 	room := func(size int) error { return p.memory.grow(ctx, p.chunk.Bytes()+2*size) }
-	err := source.StreamRows(ctx, rd.conn, p.def.stmt.rows, room, func(row [][]byte) error {
+	err := source.StreamRows(ctx, rd.conn, p.def.stmt.all(), room, func(row [][]byte) error {
 		p.chunk.Add(row)
 		if p.chunk.Bytes() < p.t.l.cfg.ChunkBytes {
 			return nil

@@ -225,21 +225,16 @@ func (r *rangeLoad) adapt(c *Chunk) {
 	r.sized = true
 }
 
-// pieceChunks is how many chunks a piece holds that is cut off for another reader. Finding its end costs the server one
-// look at each key, a small part of what reading the rows costs; a smaller piece would not pay for the waiting at its end.
-const pieceChunks = 16
-
-// share keeps one piece of the range and gives what lies behind it to a reader that has nothing to do.
+// share keeps one part of the range and gives what lies behind it to a reader that has nothing to do.
 func (r *rangeLoad) share(ctx context.Context, rd *reader) {
 	if r.small || !r.sized || !r.t.pool.hungry() {
 		return
 	}
-	at, err := r.pieceEnd(ctx, rd)
+	at, err := r.partEnd(ctx, rd)
 	if err != nil {
 		rd.disconnect() // reading the next chunk tells what is wrong, and what to do
 		return
 	}
-	r.small = true
 	if at == nil {
 		return
 	}
@@ -251,15 +246,19 @@ func (r *rangeLoad) share(ctx context.Context, rd *reader) {
 	r.t.add(rest)
 }
 
-// pieceEnd is the key that ends a piece, nil if the range is no larger than that.
-func (r *rangeLoad) pieceEnd(ctx context.Context, rd *reader) (at Bound, err error) {
+// partEnd is the key that ends the part of the range that its reader keeps, nil if that is all of it.
+func (r *rangeLoad) partEnd(ctx context.Context, rd *reader) (Bound, error) {
 	if err := rd.connect(ctx); err != nil {
 		return nil, err
 	}
-	cut := r.def.stmt.cut(r.after, r.to, pieceChunks*r.limit)
-	err = source.StreamText(ctx, rd.conn, cut, func(key [][]byte) (err error) {
-		at, err = r.def.stmt.bound(key)
-		return err
-	})
-	return at, err
+	if r.def.stmt.halves() && len(r.after) > 0 {
+		return r.halve(ctx, rd)
+	}
+	r.small = true
+	return r.find(ctx, rd, r.def.stmt.cut(r.after, r.to, pieceChunks*r.limit))
 }
+
+// pieceChunks is how many chunks a piece holds that is cut off a range which cannot be halved. Finding its end costs the
+// server one look at each key, a part of what reading the rows costs; a smaller piece would not pay for the waiting at its
+// end.
+const pieceChunks = 16
