@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"iter"
+	"sync"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
@@ -27,6 +28,7 @@ type Chunk struct {
 
 	rows   rowArena
 	memory *reservation
+	spare  *arenas // where the memory of the rows goes that was used; nil: to the garbage collector
 }
 
 // Add appends a copy of a row: one value a column, nil for NULL, in the form that Layout reads.
@@ -35,11 +37,21 @@ func (c *Chunk) Add(row [][]byte) {
 	c.rows.add(row)
 }
 
+// add appends a copy of a row as the server sent it.
+func (c *Chunk) add(columns int, row []byte) {
+	c.rows.cols = columns
+	c.rows.data = append(c.rows.data, row...)
+	c.rows.end()
+}
+
 // Len is the number of rows.
 func (c *Chunk) Len() int { return c.rows.len() }
 
 // Bytes is the memory that the rows take.
 func (c *Chunk) Bytes() int { return cap(c.rows.data) + 4*cap(c.rows.ends) }
+
+// filled is how much of that memory is in use.
+func (c *Chunk) filled() int { return len(c.rows.data) + 4*len(c.rows.ends) }
 
 // Rows iterates over the rows in key order. Row and values are valid until the next step only; nil is SQL NULL.
 func (c *Chunk) Rows() iter.Seq[[][]byte] { return c.RowsFrom(0) }
@@ -52,51 +64,61 @@ func (c *Chunk) RowsFrom(first int) iter.Seq[[][]byte] {
 // Release gives the memory of the rows back to the budget. The window calls it as soon as the rows are not needed any
 // more, whatever became of them; the chunk is empty from then on.
 func (c *Chunk) Release() {
+	c.spare.give(c.rows)
 	c.rows = rowArena{}
 	c.memory.release()
 }
 
-// rowArena keeps rows in one buffer, so that a chunk of any number of rows is two allocations for the garbage
-// collector to look at. It holds less than 2 GiB: a row is 1 GiB at most, and Loader bounds what comes before it.
+// arenas keeps the memory of chunks that are through for those to come, so that reading makes no garbage.
+type arenas struct {
+	most int // a larger arena is not kept: what a chunk reserves before it is read must be enough for it
+	pool sync.Pool
+}
+
+func (a *arenas) take() rowArena {
+	if r, ok := a.pool.Get().(*rowArena); ok {
+		return *r
+	}
+	return rowArena{}
+}
+
+func (a *arenas) give(r rowArena) {
+	if a == nil || cap(r.data) == 0 || cap(r.data)+4*cap(r.ends) > a.most {
+		return
+	}
+	r.empty()
+	a.pool.Put(&r)
+}
+
+// rowArena keeps rows, as the server sent them, in one buffer, so that a chunk of any number of rows is two allocations
+// without a pointer for the garbage collector to look at. It holds less than 4 GiB: a row is 1 GiB at most, and Loader
+// bounds what comes before it.
 type rowArena struct {
 	data []byte
-	ends []uint32 // one entry a value: its end in data << 1, plus 1 if it is NULL
+	ends []uint32 // of the rows in data
 	cols int
 }
 
 func (a *rowArena) add(row [][]byte) {
 	for _, v := range row {
-		a.data = append(a.data, v...)
-		end := uint32(len(a.data)) << 1
-		if v == nil {
-			end |= 1
-		}
-		a.ends = append(a.ends, end)
+		a.data = source.AppendValue(a.data, v)
 	}
+	a.end()
 }
 
-func (a *rowArena) len() int {
-	if a.cols == 0 {
-		return 0
-	}
-	return len(a.ends) / a.cols
-}
+// end says that what was appended to data is a row.
+func (a *rowArena) end() { a.ends = append(a.ends, uint32(len(a.data))) }
+
+func (a *rowArena) empty() { a.data, a.ends = a.data[:0], a.ends[:0] }
+
+func (a *rowArena) len() int { return len(a.ends) }
 
 func (a *rowArena) row(i int, dst [][]byte) {
 	start := uint32(0)
 	if i > 0 {
-		start = a.ends[i*a.cols-1] >> 1
+		start = a.ends[i-1]
 	}
-	for j := range a.cols {
-		e := a.ends[i*a.cols+j]
-		end := e >> 1
-		if e&1 == 1 {
-			dst[j] = nil
-		} else {
-			dst[j] = a.data[start:end:end]
-		}
-		start = end
-	}
+	source.SplitRow(dst, a.data[start:a.ends[i]])
 }
 
 func (a *rowArena) from(first, cols int) iter.Seq[[][]byte] {

@@ -49,6 +49,7 @@ type Loader struct {
 	cfg     Config
 	visible visibility
 	opened  []opened
+	arenas  arenas
 }
 
 // opened is a job with its window.
@@ -72,7 +73,7 @@ func New(cfg Config) *Loader {
 	if cfg.Health == nil {
 		cfg.Health = outage.New(cfg.Log, "source")
 	}
-	return &Loader{cfg: cfg, visible: visibilityFor(cfg.Server)}
+	return &Loader{cfg: cfg, visible: visibilityFor(cfg.Server), arenas: arenas{most: 2 * cfg.ChunkBytes}}
 }
 
 // Open opens the windows of jobs, and may be called several times. It must be called before the stream emits its first

@@ -201,9 +201,9 @@ type pass struct {
 func (p *pass) run(ctx context.Context, rd *reader) error {
 	p.begin()
 	room := func(size int) error { return p.memory.grow(ctx, p.chunk.Bytes()+2*size) }
-	err := source.StreamRows(ctx, rd.conn, p.def.stmt.all(), room, func(row [][]byte) error {
-		p.chunk.Add(row)
-		if p.chunk.Bytes() < p.t.l.cfg.ChunkBytes {
+	err := source.StreamRows(ctx, rd.conn, p.def.stmt.all(), room, func(columns int, row []byte) error {
+		p.chunk.add(columns, row)
+		if p.chunk.filled() < p.t.l.cfg.ChunkBytes {
 			return nil
 		}
 		return p.deliver(ctx)
@@ -216,7 +216,8 @@ func (p *pass) run(ctx context.Context, rd *reader) error {
 }
 
 func (p *pass) begin() {
-	p.chunk = &Chunk{Table: p.def.table, Layout: p.def.layout, Range: p.number}
+	p.chunk = &Chunk{Table: p.def.table, Layout: p.def.layout, Range: p.number, spare: &p.t.l.arenas}
+	p.chunk.rows = p.t.l.arenas.take()
 }
 
 // deliver gives the rows to the stream, which stands where they belong: they are emitted at once, all of them.

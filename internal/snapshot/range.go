@@ -134,7 +134,8 @@ func (r *rangeLoad) read(ctx context.Context, rd *reader) (*Chunk, Mark, error) 
 	if err != nil {
 		return nil, Mark{}, err
 	}
-	c := &Chunk{Table: r.def.table, Layout: r.def.layout, Form: r.def.stmt.form(), Range: r.number, From: r.after, memory: memory}
+	c := &Chunk{Table: r.def.table, Layout: r.def.layout, Form: r.def.stmt.form(), Range: r.number, From: r.after, memory: memory, spare: &l.arenas}
+	c.rows = l.arenas.take()
 	if err := rd.connect(ctx); err != nil {
 		c.Release()
 		return nil, Mark{}, err
@@ -169,8 +170,8 @@ var errEnough = errors.New("the chunk is large enough")
 // query reads up to limit rows into c, and stops early when they are far larger than a chunk should be.
 func (r *rangeLoad) query(ctx context.Context, conn *client.Conn, c *Chunk) error {
 	began := time.Now()
-	c.rows = rowArena{} // of a former attempt
-	full := func() bool { return c.Len() > 0 && c.Bytes() > r.t.l.cfg.ChunkBytes*3/2 }
+	c.rows.empty() // of a former attempt
+	full := func() bool { return c.Len() > 0 && c.filled() > r.t.l.cfg.ChunkBytes*3/2 }
 	// A large row gets memory before it is read: it exists twice for a moment, as a packet and in the chunk.
 	room := func(size int) error {
 		if full() {
@@ -178,11 +179,11 @@ func (r *rangeLoad) query(ctx context.Context, conn *client.Conn, c *Chunk) erro
 		}
 		return c.memory.grow(ctx, c.Bytes()+2*size)
 	}
-	err := source.StreamRows(ctx, conn, r.def.stmt.page(r.after, r.to, r.limit), room, func(row [][]byte) error {
+	err := source.StreamRows(ctx, conn, r.def.stmt.page(r.after, r.to, r.limit), room, func(columns int, row []byte) error {
 		if full() {
 			return errEnough
 		}
-		c.Add(row)
+		c.add(columns, row)
 		return nil
 	})
 	r.took = time.Since(began)
@@ -217,7 +218,7 @@ func (r *rangeLoad) adapt(c *Chunk) {
 	if n == 0 {
 		return
 	}
-	want := r.t.l.cfg.ChunkBytes / max(1, c.Bytes()/n)
+	want := r.t.l.cfg.ChunkBytes / max(1, c.filled()/n)
 	if r.took > slowRead {
 		want = min(want, int(float64(n)*float64(slowRead)/float64(r.took)))
 	}

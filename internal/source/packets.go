@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -51,7 +52,16 @@ func Send(conn *client.Conn, command byte, body []byte) (*Packets, error) {
 
 // NewPackets reads the packets that come from r, the first of which is to have the number seq.
 func NewPackets(r io.Reader, seq uint8) *Packets {
-	return &Packets{r: r, buf: make([]byte, packetBuffer), seq: seq}
+	return &Packets{r: r, buf: packetBuffers.Get().(*[packetBuffer]byte)[:], seq: seq}
+}
+
+// packetBuffers keeps the buffers of statements that are through for those to come.
+var packetBuffers = sync.Pool{New: func() any { return new([packetBuffer]byte) }}
+
+// release ends the use of p. What it has given out is not valid any more.
+func (p *Packets) release() {
+	packetBuffers.Put((*[packetBuffer]byte)(p.buf))
+	p.buf, p.big = nil, nil
 }
 
 // SetTimeout limits how long each wait for the server may take from now on; 0 is no limit.

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -13,12 +14,24 @@ import (
 // the row and its values are overwritten by the next. The connection is closed when ctx ends or fn fails, since the rest of
 // the result would still be in the way. Errors are *Error, except those of fn, which come back as they are.
 func StreamText(ctx context.Context, conn *client.Conn, query string, fn func(row [][]byte) error) error {
-	return StreamRows(ctx, conn, query, nil, fn)
+	var row [][]byte
+	take := func(columns int, data []byte) error {
+		if row == nil {
+			row = make([][]byte, columns)
+		}
+		return splitTextRow(row, data)
+	}
+	return stream(ctx, conn, query, nil, take, func(int, []byte) error { return fn(row) })
 }
 
-// StreamRows is StreamText with a say in how much memory a row may take: large is called as Packets.BeforeLarge says. Its
-// error, too, comes back as it is.
-func StreamRows(ctx context.Context, conn *client.Conn, query string, large func(size int) error, fn func(row [][]byte) error) (err error) {
+// StreamRows is StreamText for whoever wants a row as the server sent it, which SplitRow can split, and has a say in how much
+// memory it may take: large is called as Packets.BeforeLarge says. Its error, too, comes back as it is.
+func StreamRows(ctx context.Context, conn *client.Conn, query string, large func(size int) error, fn func(columns int, row []byte) error) error {
+	return stream(ctx, conn, query, large, checkRow, fn)
+}
+
+// stream gives each row to take, which says whether it is one, and to fn.
+func stream(ctx context.Context, conn *client.Conn, query string, large func(size int) error, take, fn func(columns int, row []byte) error) (err error) {
 	stop := closeOnDone(ctx, conn)
 	var stopped error
 	defer func() {
@@ -43,6 +56,7 @@ func StreamRows(ctx context.Context, conn *client.Conn, query string, large func
 	if err != nil {
 		return err
 	}
+	defer p.release()
 	if large != nil {
 		p.BeforeLarge(func(size int) error {
 			stopped = large(size)
@@ -53,7 +67,6 @@ func StreamRows(ctx context.Context, conn *client.Conn, query string, large func
 	if err != nil {
 		return err
 	}
-	row := make([][]byte, columns)
 	for {
 		data, err := p.Next()
 		if err != nil {
@@ -65,10 +78,10 @@ func StreamRows(ctx context.Context, conn *client.Conn, query string, large func
 		if my, ok := IsError(data); ok {
 			return my
 		}
-		if err := splitTextRow(row, data); err != nil {
+		if err := take(columns, data); err != nil {
 			return err
 		}
-		if stopped = fn(row); stopped != nil {
+		if stopped = fn(columns, data); stopped != nil {
 			return nil
 		}
 	}
@@ -104,24 +117,72 @@ func resultHead(p *Packets) (columns int, err error) {
 	return int(n), nil
 }
 
-// splitTextRow cuts a row packet into the values of its columns.
-func splitTextRow(row [][]byte, data []byte) error {
-	for i := range row {
-		n, rest, null, ok := LengthEncoded(data)
-		if !ok || n > uint64(len(rest)) {
-			return fmt.Errorf("row is cut off in column %d of %d", i+1, len(row))
+// checkRow makes sure that a row packet has the values of so many columns, and nothing else.
+func checkRow(columns int, data []byte) error {
+	rest := data
+	for i := range columns {
+		n, behind, null, ok := LengthEncoded(rest)
+		switch {
+		case !ok || n > uint64(len(behind)):
+			return fmt.Errorf("row is cut off in column %d of %d", i+1, columns)
+		case null:
+			rest = behind
+		default:
+			rest = behind[n:]
 		}
-		if null {
-			row[i], data = nil, rest
-			continue
-		}
-		row[i], data = rest[:n:n], rest[n:]
 	}
-	if len(data) != 0 {
-		return fmt.Errorf("row has %d bytes more than its %d columns", len(data), len(row))
+	if len(rest) != 0 {
+		return fmt.Errorf("row has %d bytes more than its %d columns", len(rest), columns)
 	}
 	return nil
 }
+
+// splitTextRow cuts a row packet into the values of its columns.
+func splitTextRow(row [][]byte, data []byte) error {
+	if err := checkRow(len(row), data); err != nil {
+		return err
+	}
+	SplitRow(row, data)
+	return nil
+}
+
+// SplitRow cuts a row, as StreamRows gave it, into the values of its columns, nil for NULL.
+func SplitRow(values [][]byte, row []byte) {
+	for i := range values {
+		if n := int(row[0]); n < longLength { // which most values are
+			values[i], row = row[1:1+n:1+n], row[1+n:]
+			continue
+		}
+		n, rest, null, _ := LengthEncoded(row)
+		if null {
+			values[i], row = nil, rest
+			continue
+		}
+		values[i], row = rest[:n:n], rest[n:]
+	}
+}
+
+// AppendValue appends a value as it stands in a row.
+func AppendValue(row, v []byte) []byte {
+	switch n := len(v); {
+	case v == nil:
+		row = append(row, nullValue)
+	case n < longLength:
+		row = append(row, byte(n))
+	default:
+		row = binary.LittleEndian.AppendUint64(append(row, eightBytes), uint64(n))
+	}
+	return append(row, v...)
+}
+
+// What the first byte of a length-encoded integer says. Below longLength it is the integer itself.
+const (
+	longLength = 0xfb
+	nullValue  = 0xfb
+	twoBytes   = 0xfc
+	threeBytes = 0xfd
+	eightBytes = 0xfe
+)
 
 // LengthEncoded reads a length-encoded integer, or the mark of a NULL in its place, from the start of b.
 func LengthEncoded(b []byte) (n uint64, rest []byte, null, ok bool) {
@@ -130,13 +191,13 @@ func LengthEncoded(b []byte) (n uint64, rest []byte, null, ok bool) {
 	}
 	var size int
 	switch b[0] {
-	case 0xfb:
+	case nullValue:
 		return 0, b[1:], true, true
-	case 0xfc:
+	case twoBytes:
 		size = 2
-	case 0xfd:
+	case threeBytes:
 		size = 3
-	case 0xfe:
+	case eightBytes:
 		size = 8
 	case 0xff:
 		return 0, nil, false, false
