@@ -132,12 +132,13 @@ func estimate(ctx context.Context, rd *reader, explain string) (uint64, error) {
 		return 0, err
 	}
 	defer res.Close()
-	if res.RowNumber() == 0 {
-		return 0, nil
+	most := uint64(0) // other lines are about tables of one row
+	for i := range res.RowNumber() {
+		rows, err := res.GetUintByName(i, "rows")
+		if err != nil {
+			return 0, fmt.Errorf("read the estimate of a range's rows: %w", err)
+		}
+		most = max(most, rows)
 	}
-	rows, err := res.GetUintByName(0, "rows")
-	if err != nil {
-		return 0, fmt.Errorf("read the estimate of a range's rows: %w", err)
-	}
-	return rows, nil
+	return most, nil
 }

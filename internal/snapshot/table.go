@@ -197,22 +197,10 @@ func (t *tableLoad) define(ctx context.Context, rd *reader) (*definition, error)
 	if err != nil {
 		return nil, &definitionError{err}
 	}
-	clustered, err := t.clustered(ctx, rd)
-	if err != nil {
-		return nil, err
-	}
 	return &definition{
 		at: at, table: table, layout: layout, key: pageable(table, key),
-		stmt: newStatement(table, key, layout.SelectList()).estimated(t.l.cfg.Server, clustered),
+		stmt: newStatement(table, key, layout.SelectList()).estimated(t.l.cfg.Server),
 	}, nil
-}
-
-// clustered says whether the table's engine keeps rows in the order of the primary key.
-func (t *tableLoad) clustered(ctx context.Context, rd *reader) (is bool, err error) {
-	err = source.StreamText(ctx, rd.conn, "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = "+
-		schema.QuoteString(t.job.Schema)+" AND TABLE_NAME = "+schema.QuoteString(t.job.Table),
-		func(row [][]byte) error { is = string(row[0]) == "InnoDB"; return nil })
-	return is, err
 }
 
 // ended tells ends of one table's load from those of the whole: a table that is gone, is not wanted any more, or cannot be
