@@ -98,10 +98,14 @@ func (e *emitter) emitChunk(ctx context.Context, w *window, p *pendingChunk) (al
 func (e *emitter) emitRows(ctx context.Context, plan *record.Plan, w *window, p *pendingChunk) (all bool, err error) {
 	stamp := record.Stamp{Time: time.Now(), Term: e.term, Epoch: e.epoch, Memo: &e.memo}
 	for row := range p.RowsFrom(p.next) {
-		if e.rowKey, err = plan.AppendRowKey(e.rowKey[:0], row); err != nil {
-			return false, err
+		keep := e.ignoreNotes || w.knowsNothingOf(p)
+		if !keep {
+			if e.rowKey, err = plan.AppendRowKey(e.rowKey[:0], row); err != nil {
+				return false, err
+			}
+			keep = w.keeps(p, p.next, e.rowKey)
 		}
-		if w.keeps(p, p.next, e.rowKey) || e.ignoreNotes {
+		if keep {
 			var ok bool
 			if stamp.Sequence, ok = e.loadNumber(); !ok {
 				e.starve()

@@ -138,6 +138,9 @@ func (w *window) keeps(p *pendingChunk, i int, key []byte) bool {
 	return !w.touchedSince(key, p.since)
 }
 
+// knowsNothingOf says whether no note can be about a row of a chunk, so that the rows' keys need not be looked at.
+func (w *window) knowsNothingOf(p *pendingChunk) bool { return p.touched == nil && len(w.notes) == 0 }
+
 // void answers all chunks of the table that were read under its old definition.
 func (w *window) void(now int64) {
 	w.voidAt = now
