@@ -69,7 +69,9 @@ func (c *Chunk) Release() {
 	c.memory.release()
 }
 
-// arenas keeps the memory of chunks that are through for those to come, so that reading makes no garbage.
+// arenas keeps the memory of chunks that are through for those to come, so that reading makes no garbage. What lies spare is
+// not part of the budget: there is no more of it than chunks had at one time, and the garbage collector takes it where it is
+// not used.
 type arenas struct {
 	most int // a larger arena is not kept: what a chunk reserves before it is read must be enough for it
 	pool sync.Pool
