@@ -86,7 +86,7 @@ func halfway(from, to string) (string, bool) {
 }
 
 // leastHalf is how many chunks half of a range must have to be worth a reader of its own.
-const leastHalf = 4
+const leastHalf = 1
 
 // halve finds the key that ends the part of the range which its reader keeps; nil if it keeps all of it for now.
 func (r *rangeLoad) halve(ctx context.Context, rd *reader) (Bound, error) {
