@@ -3,13 +3,16 @@ package kinesisout
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,6 +85,37 @@ func TestWireSendsWhatTheSDKSends(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The encoder is one of machine instructions, which are others for the begin, the middle and the end of what is encoded, and
+// for each kind of processor.
+func TestBase64IsTheStandardLibrarys(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	memory := make([]byte, 5000)
+	for n := range 4000 {
+		for i := range memory {
+			memory[i] = byte(random.Uint32())
+		}
+		data := memory[n%64 : n%64+n]
+		if got, want := appendBase64([]byte("kept"), data), base64.StdEncoding.AppendEncode([]byte("kept"), data); !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes %x become\n%s, want\n%s", n, data, got, want)
+		}
+	}
+}
+
+func FuzzBase64(f *testing.F) {
+	f.Add([]byte(`{"data":{"id":1}}`), 3)
+	f.Fuzz(func(t *testing.T, data []byte, room int) {
+		dst := make([]byte, 1, 1+max(0, min(room, 1<<16))) // less room than it takes, or more
+		behind := slices.Clone(dst[:cap(dst)])
+		got := appendBase64(dst, data)
+		if want := base64.StdEncoding.EncodeToString(data); string(got[1:]) != want {
+			t.Errorf("%x becomes\n%s, want\n%s", data, got[1:], want)
+		}
+		if len(got) < cap(dst) && !bytes.Equal(dst[:cap(dst)][len(got):], behind[len(got):]) {
+			t.Error("something was written behind the text")
+		}
+	})
 }
 
 func parse(t *testing.T, b []byte) (v any) {
