@@ -3,6 +3,7 @@ package kinesisout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,37 +147,26 @@ func (l *lane) call(ctx context.Context) (*kinesis.PutRecordsOutput, error) {
 	return out, err
 }
 
-// request makes the request's entries. Their data are the queue's memory; the keys share one string.
+// request makes the request's entries. Data and keys are the queue's memory.
 func (l *lane) request() []types.PutRecordsRequestEntry {
-	size := 0
-	for _, it := range l.batch {
-		size += it.keyLen
-	}
-	joined := make([]byte, 0, size)
-	for _, it := range l.batch {
-		joined = append(joined, it.key()...)
-	}
-	all := string(joined)
 	clear(l.entries)
-	l.entries, l.keys = l.entries[:0], l.keys[:0]
-	packs := l.packs()
+	l.entries = slices.Grow(l.entries[:0], len(l.batch))
+	l.keys = slices.Grow(l.keys[:0], len(l.batch)) // it must not move while entries point into it
+	packs, resent := l.packs(), 0
 	for _, it := range l.batch {
-		l.w.metrics.resent.Add(float64(it.attempt()))
-		l.keys = append(l.keys, all[:it.keyLen])
-		all = all[it.keyLen:]
-		data := it.data()
+		resent += it.attempt()
+		l.keys = append(l.keys, textOf(it.key()))
+		entry := types.PutRecordsRequestEntry{Data: it.data(), PartitionKey: &l.keys[len(l.keys)-1]}
 		if it.packed != nil {
 			mark := len(packs)
 			packs = appendAggregate(packs, it)
-			data = packs[mark:]
+			entry.Data = packs[mark:]
 		}
-		l.entries = append(l.entries, types.PutRecordsRequestEntry{Data: data})
 		if it.hashKey != "" {
-			l.entries[len(l.entries)-1].ExplicitHashKey = aws.String(it.hashKey)
+			entry.ExplicitHashKey = aws.String(it.hashKey)
 		}
+		l.entries = append(l.entries, entry)
 	}
-	for i := range l.entries { // when keys has stopped growing
-		l.entries[i].PartitionKey = &l.keys[i]
-	}
+	l.w.metrics.resent.Add(float64(resent))
 	return l.entries
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -20,7 +21,7 @@ import (
 // network: bodies are written into memory that is used again, and answers are read without a copy of each string.
 // Endpoint, credentials, signature and connection stay the SDK's, and so does whatever wire does not know.
 //
-// A wire serves one call at a time. What it gave as an answer is valid until the next call.
+// A wire serves one call at a time. What it gave as an answer is valid until the next call; shards and errors stay so.
 type wire struct {
 	smithyhttp.ClientProtocol // the SDK's own
 
@@ -73,7 +74,7 @@ func (w *wire) DeserializeResponse(ctx context.Context, op *smithy.OperationSche
 	if _, err := w.payload.ReadFrom(resp.Body); err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
-	if w.answer.read(w.payload.String()) {
+	if w.answer.read(textOf(w.payload.Bytes())) {
 		put.FailedRecordCount = &w.answer.failed
 		put.Records = w.answer.records
 		if len(put.Records) == w.records {
@@ -84,6 +85,9 @@ func (w *wire) DeserializeResponse(ctx context.Context, op *smithy.OperationSche
 	resp.Body = io.NopCloser(bytes.NewReader(w.payload.Bytes()))
 	return w.ClientProtocol.DeserializeResponse(ctx, op, reg, resp, out)
 }
+
+// textOf is b as a string, which changes when b does.
+func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // newBody makes an empty body with room for n bytes. A former one that was not recycled may still be read by its
 // transport, and is left alone.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/segmentio/asm/ascii"
 )
 
 // answerReader reads the JSON of a PutRecords answer as Kinesis writes it. It knows no more of JSON than that needs:
@@ -13,12 +14,14 @@ type answerReader struct {
 	failed  int32
 	records []types.PutRecordsResultEntry
 	strings []string // what records point to
+	shard   string   // the last one, which mostly is the next one too
 
-	rest string
-	bad  bool
+	rest  string
+	plain bool // there is nothing in the answer that text has to look for
+	bad   bool
 }
 
-// read reads an answer. Its strings are parts of s.
+// read reads an answer. Sequence numbers are parts of s; every other string is a copy.
 func (r *answerReader) read(s string) bool {
 	r.failed, r.records, r.strings = 0, r.records[:0], r.strings[:0]
 	// The strings must not move while records point to them. Each comes with a name, so there are four quotes to it.
@@ -26,6 +29,7 @@ func (r *answerReader) read(s string) bool {
 		r.strings = make([]string, 0, most)
 	}
 	r.rest, r.bad = s, false
+	r.plain = ascii.ValidPrintString(s) && strings.IndexByte(s, '\\') < 0
 	seen := false
 	r.object(func(member string) {
 		switch member {
@@ -52,11 +56,12 @@ func (r *answerReader) record() {
 	var e types.PutRecordsResultEntry
 	r.object(func(member string) {
 		var to **string
+		keep := strings.Clone
 		switch member {
 		case "SequenceNumber":
-			to = &e.SequenceNumber
+			to, keep = &e.SequenceNumber, nil
 		case "ShardId":
-			to = &e.ShardId
+			to, keep = &e.ShardId, r.keepShard
 		case "ErrorCode":
 			to = &e.ErrorCode
 		case "ErrorMessage":
@@ -73,10 +78,22 @@ func (r *answerReader) record() {
 			r.bad = true
 			return
 		}
-		r.strings = append(r.strings, r.text())
+		text := r.text()
+		if keep != nil {
+			text = keep(text)
+		}
+		r.strings = append(r.strings, text)
 		*to = &r.strings[len(r.strings)-1]
 	})
 	r.records = append(r.records, e)
+}
+
+// keepShard is strings.Clone for what mostly is the same.
+func (r *answerReader) keepShard(id string) string {
+	if id != r.shard {
+		r.shard = strings.Clone(id)
+	}
+	return r.shard
 }
 
 // object reads { "member": value, ... } and calls value for each with the value ahead.
@@ -111,6 +128,11 @@ func (r *answerReader) text() string {
 	r.expect('"')
 	if r.bad {
 		return ""
+	}
+	if r.plain {
+		s, rest, found := strings.Cut(r.rest, `"`)
+		r.rest, r.bad = rest, !found
+		return s
 	}
 	for i := range len(r.rest) {
 		switch c := r.rest[i]; {
