@@ -154,7 +154,7 @@ func (l *lane) settle() (progress bool) {
 
 	for i, it := range l.batch {
 		if l.took[i] {
-			l.w.items.putAll(it)
+			l.w.recycle(it)
 		}
 		l.batch[i] = nil
 	}

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// item is a record that was Put and is not acknowledged yet. It owns the memory of its bytes.
+// item is a record that was Put and is not acknowledged yet. It lies with its bytes in a page, or has memory of its own.
 type item struct {
 	order   uint64 // counts up in the order of Puts
 	key64   uint64 // stands for the partition key: two keys that share one are only held apart without need
@@ -17,7 +17,8 @@ type item struct {
 	keyLen  int
 	loose   bool   // as in Record.Unplaced
 	buf     []byte // partition key and data
-	class   int    // of buf, see itemPool
+	page    *page  // which it is part of, or nil
+	class   int    // of buf where page is nil, see itemPool
 
 	behind   *item // the next one of those that may be sent
 	sameKey  *item // the next one of this key, which waits for this one
@@ -73,9 +74,9 @@ func weightOf(n int) int {
 	return size + overhead
 }
 
-func (it *item) weight() int { return cap(it.buf) + overhead }
+func (it *item) weight() int { return weightOf(len(it.buf)) }
 
-// itemPool keeps items for the next Puts, by the class of their buffers.
+// itemPool keeps items with memory of their own for the next Puts, by the class of their buffers.
 type itemPool [classes]sync.Pool
 
 // get gives an item with room for n bytes.
@@ -88,15 +89,6 @@ func (p *itemPool) get(n int) *item {
 		return it
 	}
 	return &item{buf: make([]byte, 0, size), class: class}
-}
-
-// putAll takes an item and those of its aggregate back, to which nobody else refers any more.
-func (p *itemPool) putAll(it *item) {
-	for it != nil {
-		next := it.packed
-		p.put(it)
-		it = next
-	}
 }
 
 // put takes an item back that nobody refers to any more.

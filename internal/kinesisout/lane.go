@@ -21,8 +21,9 @@ type lane struct {
 
 	throttledAt atomic.Int64 // when the shard refused something last, Unix nanoseconds
 
-	mu    sync.Mutex // covers queue and idle
+	mu    sync.Mutex // covers queue, page and idle
 	queue queue
+	page  *page // which is filled; nil: none is
 	idle  bool
 
 	// What follows belongs to the goroutine of run.
@@ -42,17 +43,63 @@ func newLane(w *Writer, s shard) *lane {
 	return &lane{w: w, shard: s, wake: make(chan struct{}, 1), queue: newQueue(), wire: wire{bodies: &w.bodies}}
 }
 
-// push queues a record. Its order is given here, so that it agrees with the queue's.
-func (l *lane) push(it *item) {
+// put queues a copy of a record.
+func (l *lane) put(r *Record, own, place hash, f *fence) {
 	l.mu.Lock()
-	it.order = l.w.order.Add(1)
+	before := l.queue.tails[own.lo]
+	it := l.memory(len(r.Key)+len(r.Data), before != nil)
+	it.buf = append(append(it.buf, r.Key...), r.Data...)
+	it.keyLen, it.key64, it.hash, it.hashKey = len(r.Key), own.lo, place, r.HashKey
+	it.seq, it.ack, it.fence, it.loose = r.Seq, r.Ack, f, r.Unplaced
+	it.order = l.w.order.Add(1) // here, so that it agrees with the queue's
+	l.queue.pushBehind(before, it)
+	l.unlockAndWake()
+}
+
+// memory gives an item with room for n bytes.
+func (l *lane) memory(n int, waits bool) *item {
+	if waits || n > int(l.w.pages.size.Load())/largestInPage {
+		return l.w.items.get(n)
+	}
+	if l.page != nil {
+		if l.page.lone() {
+			l.page.reset()
+		}
+		if it := l.page.add(n); it != nil {
+			return it
+		}
+		l.w.pages.release(l.page)
+	}
+	l.page = l.w.pages.get()
+	return l.page.add(n)
+}
+
+// inherit queues a record that another lane had.
+func (l *lane) inherit(it *item) {
+	l.mu.Lock()
 	l.queue.push(it)
+	l.unlockAndWake()
+}
+
+// unlockAndWake ends what has put something into the queue.
+func (l *lane) unlockAndWake() {
 	idle := l.idle
 	l.idle = false
 	l.mu.Unlock()
 	if idle {
 		l.wake <- struct{}{}
 	}
+}
+
+// leave takes everything out of the queue of a lane that does not run any more, and appends it to out.
+func (l *lane) leave(out []*item) []*item {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.page != nil {
+		l.w.pages.release(l.page)
+		l.page = nil
+	}
+	return l.queue.drain(out)
 }
 
 // take fills the batch, or says that the lane is idle: the next push then wakes it.

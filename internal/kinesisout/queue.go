@@ -17,12 +17,14 @@ type queue struct {
 func newQueue() queue { return queue{tails: make(map[uint64]*item)} }
 
 // push adds the newest record.
-func (q *queue) push(it *item) {
-	tail, busy := q.tails[it.key64]
+func (q *queue) push(it *item) { q.pushBehind(q.tails[it.key64], it) }
+
+// pushBehind is push where before is what tails has of the key.
+func (q *queue) pushBehind(before, it *item) {
 	q.tails[it.key64] = it
 	switch {
-	case busy:
-		tail.sameKey = it
+	case before != nil:
+		before.sameKey = it
 	case q.last == nil:
 		q.first, q.last = it, it
 	default:

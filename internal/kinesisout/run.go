@@ -127,17 +127,18 @@ func (w *Writer) install(shards layout) {
 	defer w.routing.Unlock()
 	var queued []*item
 	for _, l := range w.lanes {
-		queued = l.queue.drain(queued)
+		queued = l.leave(queued)
 	}
 	slices.SortFunc(queued, func(a, b *item) int { return cmp.Compare(a.order, b.order) })
 	former := w.lanes
 	w.layout, w.lanes = shards, nil
+	w.pages.size.Store(int64(pageSize(w.cfg.MaxBytes, len(shards))))
 	for _, s := range shards {
 		w.lanes = append(w.lanes, newLane(w, s))
 	}
 	w.inherit(former)
 	for _, it := range queued {
-		w.lanes[shards.find(it.hash)].push(it)
+		w.lanes[shards.find(it.hash)].inherit(it)
 	}
 	w.metrics.shards.Set(float64(len(shards)))
 	w.trouble.Forget(func(part string) bool {

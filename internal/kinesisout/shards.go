@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -39,13 +40,8 @@ func openShards(all []shard) (layout, error) {
 // find is the index of the shard that takes a hash. Kinesis decides by itself where a record goes, so in a listing that
 // was taken in the middle of a change and has gaps or overlaps, the nearest range will do.
 func (l layout) find(h hash) int {
-	i, _ := slices.BinarySearchFunc(l, h, func(s shard, h hash) int {
-		if s.start.compare(h) <= 0 {
-			return -1
-		}
-		return 1
-	})
-	return max(i-1, 0)
+	behind := sort.Search(len(l), func(i int) bool { return l[i].start.compare(h) > 0 })
+	return max(behind-1, 0)
 }
 
 // same says whether two layouts have the same shards.

@@ -18,6 +18,7 @@ type Writer struct {
 	trouble *outage.Watch // its parts are the shards of lanes, and calls
 	budget  budget
 	items   itemPool
+	pages   pagePool
 	bodies  sync.Pool // of *[]byte, for wire
 	order   atomic.Uint64
 	look    chan struct{} // one token: the shards may have changed
@@ -75,11 +76,7 @@ func (w *Writer) put(ctx context.Context, r *Record, f *fence) error {
 	} else if !ok {
 		return w.failure()
 	}
-	it := w.items.get(size)
-	it.buf = append(append(it.buf, r.Key...), r.Data...)
-	it.keyLen, it.key64, it.hash, it.hashKey = len(r.Key), own.lo, place, r.HashKey
-	it.seq, it.ack, it.fence, it.loose = r.Seq, r.Ack, f, r.Unplaced
-	w.route(it)
+	w.route(r, own, place, f)
 	return nil
 }
 
@@ -145,11 +142,24 @@ func hashesOf(r *Record) (own, place hash, err error) {
 // maxKeyChars is how long a partition key may be.
 const maxKeyChars = 256
 
-// route gives a record to the lane of its shard.
-func (w *Writer) route(it *item) {
+// route gives a copy of a record to the lane of its shard.
+func (w *Writer) route(r *Record, own, place hash, f *fence) {
 	w.routing.RLock()
 	defer w.routing.RUnlock()
-	w.lanes[w.layout.find(it.hash)].push(it)
+	w.lanes[w.layout.find(place)].put(r, own, place, f)
+}
+
+// recycle takes the memory of an item and those of its aggregate back, to which nobody refers any more.
+func (w *Writer) recycle(it *item) {
+	for it != nil {
+		next := it.packed
+		if it.page != nil {
+			w.pages.release(it.page)
+		} else {
+			w.items.put(it)
+		}
+		it = next
+	}
 }
 
 // Flush waits until everything Put before is acknowledged. Records that are Put while it waits are waited for too.

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -270,7 +271,7 @@ func (l *life) isDead() bool {
 func cloneEntries(in []types.PutRecordsRequestEntry) []types.PutRecordsRequestEntry {
 	var out []types.PutRecordsRequestEntry
 	for _, e := range in {
-		e.PartitionKey = aws.String(*e.PartitionKey)
+		e.PartitionKey = aws.String(strings.Clone(*e.PartitionKey))
 		e.Data = append([]byte(nil), e.Data...)
 		out = append(out, e)
 	}
