@@ -46,12 +46,13 @@ func newLane(w *Writer, s shard) *lane {
 // put queues a copy of a record.
 func (l *lane) put(r *Record, own, place hash, f *fence) {
 	l.mu.Lock()
+	order := l.w.order.Add(1) // here, so that it agrees with the queue's
 	before := l.queue.tails[own.lo]
 	it := l.memory(len(r.Key)+len(r.Data), before != nil)
 	it.buf = append(append(it.buf, r.Key...), r.Data...)
 	it.keyLen, it.key64, it.hash, it.hashKey = len(r.Key), own.lo, place, r.HashKey
 	it.seq, it.ack, it.fence, it.loose = r.Seq, r.Ack, f, r.Unplaced
-	it.order = l.w.order.Add(1) // here, so that it agrees with the queue's
+	it.order = order
 	l.queue.pushBehind(before, it)
 	l.unlockAndWake()
 }

@@ -16,7 +16,8 @@ type answerReader struct {
 	strings []string // what records point to
 	shard   string   // the last one, which mostly is the next one too
 
-	rest  string
+	in    string
+	at    int  // what comes before this is read
 	plain bool // there is nothing in the answer that text has to look for
 	bad   bool
 }
@@ -28,99 +29,102 @@ func (r *answerReader) read(s string) bool {
 	if most := strings.Count(s, `"`) / 4; cap(r.strings) < most {
 		r.strings = make([]string, 0, most)
 	}
-	r.rest, r.bad = s, false
+	r.in, r.at, r.bad = s, 0, false
 	r.plain = ascii.ValidPrintString(s) && strings.IndexByte(s, '\\') < 0
-	seen := false
-	r.object(func(member string) {
-		switch member {
+	seen := r.whole()
+	r.space()
+	ok := seen && !r.bad && r.at == len(s)
+	r.in = ""
+	return ok
+}
+
+// whole reads the object that an answer is, and says whether it has records.
+func (r *answerReader) whole() (seen bool) {
+	for more := r.open('{', '}'); more; more = r.next('}') {
+		switch r.member() {
 		case "FailedRecordCount":
 			r.failed = r.number()
 		case "Records":
 			r.bad = r.bad || seen
 			seen = true
-			r.array(r.record)
+			for more := r.open('[', ']'); more; more = r.next(']') {
+				r.record()
+			}
 		case "EncryptionType":
 			r.text()
 		default:
 			r.bad = true
 		}
-	})
-	r.space()
-	ok := seen && !r.bad && r.rest == ""
-	r.rest = ""
-	return ok
+	}
+	return seen
 }
 
 // record reads the answer to one record.
 func (r *answerReader) record() {
-	var e types.PutRecordsResultEntry
-	r.object(func(member string) {
-		var to **string
-		keep := strings.Clone
-		switch member {
+	r.records = append(r.records, types.PutRecordsResultEntry{})
+	e := &r.records[len(r.records)-1]
+	for more := r.open('{', '}'); more; more = r.next('}') {
+		switch r.member() {
 		case "SequenceNumber":
-			to, keep = &e.SequenceNumber, nil
+			e.SequenceNumber = r.optional(itself)
 		case "ShardId":
-			to, keep = &e.ShardId, r.keepShard
+			e.ShardId = r.optional(r.sameShard)
 		case "ErrorCode":
-			to = &e.ErrorCode
+			e.ErrorCode = r.optional(strings.Clone)
 		case "ErrorMessage":
-			to = &e.ErrorMessage
+			e.ErrorMessage = r.optional(strings.Clone)
 		default:
 			r.bad = true
-			return
 		}
-		if r.null() {
-			*to = nil
-			return
-		}
-		if len(r.strings) == cap(r.strings) { // impossible, but it must not grow
-			r.bad = true
-			return
-		}
-		text := r.text()
-		if keep != nil {
-			text = keep(text)
-		}
-		r.strings = append(r.strings, text)
-		*to = &r.strings[len(r.strings)-1]
-	})
-	r.records = append(r.records, e)
+	}
 }
 
-// keepShard is strings.Clone for what mostly is the same.
-func (r *answerReader) keepShard(id string) string {
+// optional reads a string or null. It gives what keep makes of the string.
+func (r *answerReader) optional(keep func(string) string) *string {
+	if r.null() {
+		return nil
+	}
+	if len(r.strings) == cap(r.strings) { // impossible, but it must not grow
+		r.bad = true
+		return nil
+	}
+	r.strings = append(r.strings, keep(r.text()))
+	return &r.strings[len(r.strings)-1]
+}
+
+func itself(s string) string { return s }
+
+// sameShard is strings.Clone for what mostly is the same.
+func (r *answerReader) sameShard(id string) string {
 	if id != r.shard {
 		r.shard = strings.Clone(id)
 	}
 	return r.shard
 }
 
-// object reads { "member": value, ... } and calls value for each with the value ahead.
-func (r *answerReader) object(value func(member string)) {
-	r.list('{', '}', func() {
-		member := r.text()
-		r.expect(':')
-		if !r.bad {
-			value(member)
-		}
-	})
+// open reads the begin of an object or array, and says whether there is something in it.
+func (r *answerReader) open(begin, end byte) (more bool) {
+	r.expect(begin)
+	return !r.accept(end) && !r.bad
 }
 
-func (r *answerReader) array(value func()) { r.list('[', ']', value) }
+// next reads what comes behind a member or element, and says whether there is another one.
+func (r *answerReader) next(end byte) (more bool) {
+	if r.bad || r.accept(end) {
+		return false
+	}
+	r.expect(',')
+	return !r.bad
+}
 
-func (r *answerReader) list(open, end byte, value func()) {
-	r.expect(open)
-	if r.accept(end) {
-		return
+// member reads the name of an object's member, and what separates it from the value.
+func (r *answerReader) member() string {
+	name := r.text()
+	r.expect(':')
+	if r.bad {
+		return ""
 	}
-	for !r.bad {
-		value()
-		if r.accept(end) {
-			return
-		}
-		r.expect(',')
-	}
+	return name
 }
 
 // text reads a string without escapes.
@@ -129,47 +133,50 @@ func (r *answerReader) text() string {
 	if r.bad {
 		return ""
 	}
-	if r.plain {
-		s, rest, found := strings.Cut(r.rest, `"`)
-		r.rest, r.bad = rest, !found
-		return s
+	rest := r.in[r.at:]
+	size := strings.IndexByte(rest, '"')
+	if size < 0 || !r.plain && !plainText(rest[:size]) {
+		r.bad = true
+		return ""
 	}
-	for i := range len(r.rest) {
-		switch c := r.rest[i]; {
-		case c == '"':
-			s := r.rest[:i]
-			r.rest = r.rest[i+1:]
-			return s
-		case c == '\\' || c < 0x20 || c >= 0x80: // the last need a look at UTF-8
-			r.bad = true
-			return ""
+	r.at += size + 1
+	return rest[:size]
+}
+
+// plainText says whether a string is what its JSON says: characters beyond ASCII need a look at their UTF-8.
+func plainText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c == '\\' || c < 0x20 || c >= 0x80 {
+			return false
 		}
 	}
-	r.bad = true
-	return ""
+	return true
 }
 
 // number reads a number of digits alone.
 func (r *answerReader) number() int32 {
 	r.space()
+	rest := r.in[r.at:]
 	n := 0
-	for n < len(r.rest) && '0' <= r.rest[n] && r.rest[n] <= '9' {
+	for n < len(rest) && '0' <= rest[n] && rest[n] <= '9' {
 		n++
 	}
-	v, err := strconv.ParseInt(r.rest[:n], 10, 32)
-	if err != nil || n > 1 && r.rest[0] == '0' {
+	v, err := strconv.ParseInt(rest[:n], 10, 32)
+	if err != nil || n > 1 && rest[0] == '0' {
 		r.bad = true
 	}
-	r.rest = r.rest[n:]
+	r.at += n
 	return int32(v)
 }
 
 // null reads null if that is what is ahead.
 func (r *answerReader) null() bool {
 	r.space()
-	rest, found := strings.CutPrefix(r.rest, "null")
-	r.rest = rest
-	return found
+	if !strings.HasPrefix(r.in[r.at:], "null") {
+		return false
+	}
+	r.at += len("null")
+	return true
 }
 
 func (r *answerReader) expect(c byte) {
@@ -180,15 +187,15 @@ func (r *answerReader) expect(c byte) {
 
 func (r *answerReader) accept(c byte) bool {
 	r.space()
-	if r.rest == "" || r.rest[0] != c {
+	if r.at == len(r.in) || r.in[r.at] != c {
 		return false
 	}
-	r.rest = r.rest[1:]
+	r.at++
 	return true
 }
 
 func (r *answerReader) space() {
-	for r.rest != "" && (r.rest[0] == ' ' || r.rest[0] == '\n' || r.rest[0] == '\r' || r.rest[0] == '\t') {
-		r.rest = r.rest[1:]
+	for r.at < len(r.in) && (r.in[r.at] == ' ' || r.in[r.at] == '\n' || r.in[r.at] == '\r' || r.in[r.at] == '\t') {
+		r.at++
 	}
 }
