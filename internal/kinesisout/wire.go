@@ -3,10 +3,10 @@ package kinesisout
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"sync"
 	"unsafe"
 
@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-	"github.com/segmentio/asm/base64" // encoding/base64 takes longer than everything else between Put and the network
 )
 
 // wire takes the place of the SDK's JSON for PutRecords, where it costs more than everything else between Put and the
@@ -137,13 +136,6 @@ func appendPutRecords(dst []byte, in *kinesis.PutRecordsInput) []byte {
 	dst = appendMember(dst, "StreamARN", in.StreamARN)
 	dst = appendMember(dst, "StreamName", in.StreamName)
 	return append(dst, '}')
-}
-
-func appendBase64(dst, data []byte) []byte {
-	begin, size := len(dst), base64.StdEncoding.EncodedLen(len(data))
-	dst = slices.Grow(dst, size)[:begin+size]
-	base64.StdEncoding.Encode(dst[begin:], data)
-	return dst
 }
 
 // appendMember appends one more member of an object, unless it is nil.
