@@ -34,7 +34,8 @@ type Config struct {
 	StreamARN  string // or this, or both
 
 	// MaxBytes bounds the memory of records that are queued or in flight, over all shards; default 32 MiB. One larger
-	// record passes alone. The bodies of requests come on top: at most 4/3 of what they carry.
+	// record passes alone. The bodies of requests come on top, at most 4/3 of what they carry, and the pages that are
+	// filled, at most an eighth.
 	MaxBytes int
 
 	MaxRecordBytes  int // data and partition key; default: what the stream allows, which also caps a larger value
