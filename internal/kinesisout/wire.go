@@ -29,6 +29,7 @@ type wire struct {
 	records int        // in that body
 	payload bytes.Buffer
 	answer  answerReader
+	texts   texts
 }
 
 // largestBody is how large a body may be to be kept for another call.
@@ -47,7 +48,7 @@ func (w *wire) SerializeRequest(ctx context.Context, op *smithy.OperationSchema,
 		return w.ClientProtocol.SerializeRequest(ctx, op, in, req)
 	}
 	w.newBody(bodySize(put))
-	*w.body, w.records = appendPutRecords(*w.body, put), len(put.Records)
+	*w.body, w.records = w.texts.appendPutRecords(*w.body, put), len(put.Records)
 
 	req.Method = http.MethodPost
 	if req.URL.Path == "" {
@@ -118,19 +119,21 @@ func bodySize(in *kinesis.PutRecordsInput) int {
 }
 
 // appendPutRecords appends the body of a request.
-func appendPutRecords(dst []byte, in *kinesis.PutRecordsInput) []byte {
+func (t *texts) appendPutRecords(dst []byte, in *kinesis.PutRecordsInput) []byte {
 	dst = append(dst, `{"Records":[`...)
-	for i := range in.Records {
-		e := &in.Records[i]
-		if i > 0 {
-			dst = append(dst, ',')
+	for records := in.Records; len(records) > 0; {
+		n := t.fill(records)
+		for i := range records[:n] {
+			e := &records[i]
+			dst = append(dst, `{"Data":"`...)
+			dst = append(t.appendNext(dst, e.Data), '"')
+			dst = appendMember(dst, "ExplicitHashKey", e.ExplicitHashKey)
+			dst = appendMember(dst, "PartitionKey", e.PartitionKey)
+			dst = append(dst, '}', ',')
 		}
-		dst = append(dst, `{"Data":"`...)
-		dst = appendBase64(dst, e.Data)
-		dst = append(dst, '"')
-		dst = appendMember(dst, "ExplicitHashKey", e.ExplicitHashKey)
-		dst = appendMember(dst, "PartitionKey", e.PartitionKey)
-		dst = append(dst, '}')
+		if records = records[n:]; len(records) == 0 {
+			dst = dst[:len(dst)-1] // no comma behind the last
+		}
 	}
 	dst = append(dst, ']')
 	dst = appendMember(dst, "StreamARN", in.StreamARN)
