@@ -15,7 +15,8 @@ import (
 // A shard may get more than one.
 //
 // data gives the record's data for each round of Puts. Readers that know a record by its number take one that comes to a
-// shard for repeated if an ancestor had it, even if the other parent did not; so each round must have another number.
+// shard for repeated if an ancestor had it, even if the other parent did not; so each round must have another number, and
+// a copy counts only where no ancestor may have one of its round.
 func (w *Writer) EachShard(ctx context.Context, key string, data func(context.Context) ([]byte, error)) error {
 	if err := w.awaitReady(ctx); err != nil {
 		return err
@@ -52,22 +53,27 @@ func (w *Writer) EachShard(ctx context.Context, key string, data func(context.Co
 // spread is which shards have a record that every shard is to have.
 type spread struct {
 	has    map[string]bool // it, or all its parents
+	meant  map[string]bool // for those was that of the last round
 	stored map[string]bool // that of the last round came to it
 }
 
 // lacking takes the last round into account, and gives the open shards that have no record.
+//
+// A copy that comes to a child of the shard that it was meant for does not count, even if no ancestor is known to have
+// that round's record: one whose answer is lost may lie in the parent, while what we are told of is its repetition.
 func (s *spread) lacking(all []shard) (lacking []shard) {
 	if s.has == nil {
 		s.has = make(map[string]bool)
 	}
 	slices.SortFunc(all, func(a, b shard) int { return cmp.Compare(a.id, b.id) }) // parents before children
-	knows := make(map[string]bool)                                                // an ancestor has that of the last round
+	knows := make(map[string]bool)                                                // an ancestor may have that of the last round
+	meant := make(map[string]bool)
 	for _, sh := range all {
 		inherits := sh.parents[0] != ""
 		for _, p := range sh.parents {
 			if p != "" {
 				inherits = inherits && s.has[p]
-				knows[sh.id] = knows[sh.id] || knows[p] || s.stored[p]
+				knows[sh.id] = knows[sh.id] || knows[p] || s.meant[p]
 			}
 		}
 		switch {
@@ -75,9 +81,10 @@ func (s *spread) lacking(all []shard) (lacking []shard) {
 			s.has[sh.id] = true
 		case sh.open && !s.has[sh.id]:
 			lacking = append(lacking, sh)
+			meant[sh.id] = true
 		}
 	}
-	s.stored = nil
+	s.meant, s.stored = meant, nil
 	return lacking
 }
 

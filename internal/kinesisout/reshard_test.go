@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,33 +239,55 @@ func (f *fakeKinesis) wantFences(t *testing.T) {
 	}
 }
 
-// Of two shards one has the record when they are merged. Its copy for the other comes to their child, where a reader
-// takes it for repeated.
+// Of two shards one has the record when they are merged, whether the writer was told or not. The copy for the other, or
+// both, come to their child, where a reader takes them for repeated.
 func TestEachShardWhenShardsMerge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t, 2)
-		merged := false
-		f.plan = func(_ int, in *kinesis.PutRecordsInput) fault {
-			own := aws.ToString(in.Records[0].ExplicitHashKey) == "0" // of the first shard
-			switch {
-			case merged:
-			case own:
-				return fault{after: func(*kinesis.PutRecordsOutput) { f.merge(0); merged = true }}
-			default:
-				return fault{refuse: func(int, string) string { return "InternalFailure" }}
-			}
-			return fault{}
-		}
-		b := start(t, f, Config{ListEvery: time.Second})
-		if err := b.w.EachShard(t.Context(), "fence", fences()); err != nil {
-			t.Fatal(err)
-		}
-		if !merged {
-			t.Fatal("the shards were not merged")
-		}
-		f.wantFences(t)
-		b.finish()
-	})
+	for name, told := range map[string]fault{
+		"and it is told":              {},
+		"and its answer is lost":      {lost: true},
+		"and its answer is cut short": {cut: 1},
+		"and its answer says nothing": {after: func(out *kinesis.PutRecordsOutput) { clear(out.Records) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t, 2)
+				var mu sync.Mutex // covers has and merged: two lanes ask the plan
+				has, merged := false, false
+				f.plan = func(_ int, in *kinesis.PutRecordsInput) fault {
+					mu.Lock()
+					defer mu.Unlock()
+					own := aws.ToString(in.Records[0].ExplicitHashKey) == "0" // of the first shard
+					switch {
+					case own && !has:
+						has = true
+						return told
+					case !merged && f.stores("fence "):
+						f.merge(0)
+						merged = true
+					case !merged:
+						return fault{refuse: func(int, string) string { return "InternalFailure" }}
+					}
+					return fault{}
+				}
+				b := start(t, f, Config{CallTimeout: time.Second, ListEvery: time.Second})
+				if err := b.w.EachShard(t.Context(), "fence", fences()); err != nil {
+					t.Fatal(err)
+				}
+				if !merged {
+					t.Fatal("the shards were not merged")
+				}
+				f.wantFences(t)
+				b.finish()
+			})
+		})
+	}
+}
+
+// stores says whether a record that begins with this is stored.
+func (f *fakeKinesis) stores(prefix string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.records, func(r stored) bool { return strings.HasPrefix(r.data, prefix) })
 }
 
 func TestEachShardEnds(t *testing.T) {
