@@ -98,16 +98,13 @@ func (q *queue) drain(out []*item) []*item {
 	return out
 }
 
-// appendChain appends a record, those of its aggregate, and those of its key that wait for it, and unlinks them.
+// appendChain appends a record and those of its key that wait for it, and unlinks them. An aggregate stays whole: it was
+// sent and may be stored, so its repetition has to end with its newest record as well.
 func appendChain(out []*item, it *item) []*item {
 	for it != nil {
 		next := it.sameKey
-		for part := it; part != nil; {
-			following := part.packed
-			part.behind, part.sameKey, part.packed, part.joined = nil, nil, nil, 0
-			out = append(out, part)
-			part = following
-		}
+		it.behind, it.sameKey = nil, nil
+		out = append(out, it)
 		it = next
 	}
 	return out

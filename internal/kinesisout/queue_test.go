@@ -112,6 +112,31 @@ func TestQueueDrainsEverything(t *testing.T) {
 	}
 }
 
+// An aggregate may be stored although nobody was told, so what another lane sends of it is again all of it, in one.
+func TestQueueKeepsAggregatesWhole(t *testing.T) {
+	q, items := queueOf("aaba")
+	sent := q.take(nil, 1, 100, 100)
+	if got := orders(slices.Collect(sent[0].records)); !slices.Equal(got, []uint64{0, 1, 3}) {
+		t.Fatalf("the aggregate holds %v, want all of a", got)
+	}
+	size := sent[0].wireSize()
+	q.refuse(sent[0])
+	moved := newQueue()
+	left := q.drain(nil)
+	slices.SortFunc(left, func(a, b *item) int { return int(a.order) - int(b.order) })
+	for _, it := range left {
+		moved.push(it)
+	}
+	moved.push(&item{order: 4, key64: items[0].key64, buf: []byte("a")})
+	batch := moved.take(nil, 10, 100, 0)
+	if got := orders(batch); !slices.Equal(got, []uint64{0, 2}) {
+		t.Fatalf("took %v, want the aggregate and b", got)
+	}
+	if got := orders(slices.Collect(batch[0].records)); !slices.Equal(got, []uint64{0, 1, 3}) || batch[0].wireSize() != size {
+		t.Errorf("the aggregate that is sent again holds %v in %d bytes, want all of it in %d", got, batch[0].wireSize(), size)
+	}
+}
+
 func TestClasses(t *testing.T) {
 	last, lastSize := 0, 0
 	for n := range 70_000 {
