@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,7 +119,7 @@ func NewDeliver(cfg DeliverConfig) *Deliver {
 		budget:            newBudget(cfg.MaxBytes),
 		draining:          make(chan struct{}),
 		pause:             newPause("deliver", cfg.Store, cfg.Log),
-		compress:          make(chan struct{}, maxCompressors),
+		compress:          make(chan struct{}, compressors()),
 		workers:           map[string]*shardWorker{},
 		streamHealth:      outage.New(cfg.Log, "reading stream "+cfg.Stream.Stream),
 		destinationHealth: outage.New(cfg.Log, "storing in "+cfg.Destination.String()),
@@ -156,6 +157,10 @@ const (
 	minRead        = 64 << 10
 	maxRead        = 4 << 20
 )
+
+// compressors is how many objects are compressed at a time: half of the processors, so that reading goes on meanwhile. A
+// second compressor on two of them only stops the reading of what the next object is made of.
+func compressors() int { return min(max(runtime.GOMAXPROCS(0)/2, 1), maxCompressors) }
 
 // Drain makes Run end once it has stored what is in the stream now. It may be called at any time.
 func (d *Deliver) Drain() {

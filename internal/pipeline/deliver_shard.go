@@ -42,7 +42,8 @@ type shardWorker struct {
 	processed string // the last record that went through the filter
 	seen      time.Time
 	stored    string // everything up to it is stored, by whomever: it is read for the filter only
-	atEnd     bool   // batch was the shard's last one, and is through
+	gone      bool   // there is nothing behind the batches that were handed over
+	atEnd     bool   // the shard's last batch is through
 	drained   bool   // there was nothing more after Drain
 	run       *s3sink.Run
 	finishing *finishing // run is to end where another writer's does, whose first object is stored
@@ -119,7 +120,7 @@ func (w *shardWorker) work(ctx, flushCtx context.Context) (finished bool, err er
 	return finished, err
 }
 
-// hand gives a batch to the worker.
+// hand gives a batch to the worker, or leaves it for it: one may lie there, so that the next is asked for while it is taken.
 func (w *shardWorker) hand(ctx context.Context, b *kinesisin.Batch) error {
 	select {
 	case w.batches <- b:
@@ -143,6 +144,7 @@ func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan erro
 			return ended, err
 		}
 		w.report()
+		w.atEnd = w.atEnd || w.gone && w.batch == nil && len(w.batches) == 0
 		if w.atEnd || w.drained && w.empty() {
 			return ended, nil
 		}
@@ -162,11 +164,9 @@ func (w *shardWorker) deliver(ctx, flushCtx context.Context, reading <-chan erro
 		case <-turn.C: // says that it still goes round
 		case readErr := <-reading:
 			reading, ended = nil, true
-			if kinesisin.IsGone(readErr) {
-				w.atEnd = true
-				return true, nil
+			if w.gone = kinesisin.IsGone(readErr); !w.gone {
+				err = readErr // nil once the last batch was handed over
 			}
-			err = readErr // nil once the last batch was handed over
 		case <-ctx.Done():
 			return ended, nil
 		}
@@ -239,11 +239,16 @@ func (w *shardWorker) endBatch() {
 	b.Release() // the run has copies
 }
 
-// giveBack lets a batch go that is not taken to its end; what is left of it is read again.
+// giveBack lets the batches go that are not taken to their ends; what is left of them is read again. The reader has ended.
 func (w *shardWorker) giveBack() {
 	if w.batch != nil {
 		w.budget.Add(-w.batch.Reserved)
 		w.batch = nil
+	}
+	select {
+	case b := <-w.batches:
+		w.budget.Add(-b.Reserved)
+	default:
 	}
 }
 

@@ -245,7 +245,7 @@ func (s *supervisor) worker(sh kinesisin.Shard, state shardState) *shardWorker {
 		Deliver: s.Deliver, shard: sh, layouts: s.layouts, docs: s.docs, start: s.start, state: state,
 		share: s.have[sh.ID], shared: s.shares.shared(),
 		chain:    s3sink.Chain{Stream: s.docs.about.Name, Created: s.docs.about.Created, Shard: sh.ID},
-		batches:  make(chan *kinesisin.Batch),
+		batches:  make(chan *kinesisin.Batch, 1), // so that the next answer is read while one is taken
 		uploaded: make(chan uploadResult, 1),
 		pressure: make(chan struct{}, 1),
 		abort:    s.stop,
