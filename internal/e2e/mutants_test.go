@@ -32,7 +32,7 @@ type rule struct {
 // say cannot be left out.
 var mutants = []rule{
 	{name: "key", what: "a request holds one record of a key", shapes: []int{1, 4, 7}, focus: "replicate",
-		edits: []edit{{"internal/kinesisout/queue.go", "tail, busy := q.tails[it.key64]\n", "tail, busy := q.tails[it.key64]\n	busy = false\n"}}},
+		edits: []edit{{"internal/kinesisout/queue.go", "case before != nil:", "case before != nil && before == it:"}}},
 	{name: "span", what: "the span holds over all lanes", shapes: []int{0, 3, 6, 7}, focus: "replicate",
 		edits: []edit{{"internal/pipeline/replicate.go", "(checkpoint.Span, start,", "(64*checkpoint.Span, start,"}}},
 	{name: "term", what: "what comes from a lower term is dropped", shapes: []int{0, 5, 7},
