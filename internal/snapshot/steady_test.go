@@ -49,7 +49,7 @@ func TestRowsBecomeRecordsWithoutAllocations(t *testing.T) {
 		}
 	}
 	few, many := testing.AllocsPerRun(5, chunk(10)), testing.AllocsPerRun(5, chunk(8000))
-	if many > few+20 { // the collector may take what is spare
+	if many > few+200 { // the collector may take what is spare; an allocation for each row would be 8,000
 		t.Errorf("10 rows take %v allocations, 8000 rows take %v", few, many)
 	}
 }
