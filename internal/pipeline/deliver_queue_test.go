@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -128,4 +129,19 @@ func TestDeliverTellsOfTheQueue(t *testing.T) {
 			t.Errorf("%d records are stored, want 300", n)
 		}
 	})
+}
+
+// A batch that lies between reader and worker when the worker ends is not counted any more.
+func TestDeliverGivesBackWhatLies(t *testing.T) {
+	w := &shardWorker{Deliver: &Deliver{budget: newBudget(1 << 20)}, batches: make(chan *kinesisin.Batch, 1)}
+	taken, lies := &kinesisin.Batch{Reserved: 1000}, &kinesisin.Batch{Reserved: 300}
+	w.budget.Add(taken.Reserved + lies.Reserved)
+	w.batch = taken
+	if err := w.hand(t.Context(), lies); err != nil {
+		t.Fatal(err)
+	}
+	w.giveBack()
+	if n := w.budget.inUse(); n != 0 {
+		t.Errorf("%d bytes are held", n)
+	}
 }
