@@ -20,11 +20,8 @@ import (
 // every other part of a call.
 type wire struct {
 	smithyhttp.ClientProtocol         // the SDK's own
-	memory                    *memory // for the records; nil: it is made
+	memory                    *memory // for the records
 }
-
-// useWire makes a call go through a wire.
-func useWire(o *kinesis.Options) { o.Protocol = wire{ClientProtocol: o.Protocol} }
 
 // use makes a call go through a wire that puts the records there.
 func (m *memory) use(o *kinesis.Options) { o.Protocol = wire{o.Protocol, m} }
@@ -89,9 +86,8 @@ func (w wire) DeserializeResponse(ctx context.Context, op *smithy.OperationSchem
 	return w.ClientProtocol.DeserializeResponse(ctx, op, reg, resp, out)
 }
 
-// readAnswer reads an answer as Kinesis writes it, and says whether it could. Nothing in out is a part of body.
-func readAnswer(body []byte, out *kinesis.GetRecordsOutput) bool { return readInto(body, out, nil) }
-
+// readInto reads an answer as Kinesis writes it, and says whether it could. Nothing in out is a part of body; what it has
+// lies in m.
 func readInto(body []byte, out *kinesis.GetRecordsOutput, m *memory) bool {
 	p := parsers.Get().(*answerParser)
 	defer p.release()
@@ -266,9 +262,6 @@ type shapePart struct {
 
 // give hands the records over, unless one cannot be decoded. Their strings and bytes are parts of one piece each.
 func (p *answerParser) give(out *kinesis.GetRecordsOutput, m *memory) bool {
-	if m == nil {
-		m = new(memory)
-	}
 	size := 0
 	for i := range p.list {
 		size += base64.StdEncoding.DecodedLen(p.list[i].data.len())
