@@ -17,7 +17,6 @@ type statement struct {
 	rows      string    // all columns
 	bare      string    // those of the key
 	from      string    // FROM …
-	index     string    // that is read, quoted; "" if none is
 	force     string    // FORCE INDEX …
 	pages     string    // the same for pages, and what makes the server estimate
 	order     string    // ORDER BY …
@@ -76,8 +75,7 @@ func newStatement(t *schema.Table, key source.Key, selectList []string) *stateme
 	s.order, s.ordered = " ORDER BY "+strings.Join(order, ", "), ordered
 	if ordered {
 		// The optimizer might hold another index, or a sort, for cheaper than it is.
-		s.index = schema.QuoteIdent(key.Name)
-		s.force = " FORCE INDEX (" + s.index + ")"
+		s.force = " FORCE INDEX (" + schema.QuoteIdent(key.Name) + ")"
 		s.pages = s.force
 	}
 	return s
