@@ -186,22 +186,40 @@ func profile(path string) (stop func(), err error) {
 	}, nil
 }
 
-// child runs a step in a process of its own.
-func child(ctx context.Context, name string, p params) (measurement, error) {
+// stepCommand is the command that does a step.
+func stepCommand(ctx context.Context, name string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return measurement{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	in, err := json.Marshal(p)
-	if err != nil {
-		return measurement{}, err
+		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = append(os.Environ(), stepVariable+"="+name)
-	cmd.Stdin = bytes.NewReader(in)
 	cmd.Stderr = os.Stderr
+	return cmd, nil
+}
+
+// stepWith is stepCommand with what the step has to know.
+func stepWith(ctx context.Context, name string, p params) (*exec.Cmd, error) {
+	in, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := stepCommand(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdin = bytes.NewReader(in)
+	return cmd, nil
+}
+
+// child runs a step in a process of its own.
+func child(ctx context.Context, name string, p params) (measurement, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	cmd, err := stepWith(ctx, name, p)
+	if err != nil {
+		return measurement{}, err
+	}
 	out, err := cmd.Output()
 	if err != nil {
 		return measurement{}, fmt.Errorf("step %q: %w", name, err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"os/signal"
 	"syscall"
@@ -19,17 +18,12 @@ type running struct {
 
 // startStep starts it.
 func startStep(ctx context.Context, name string, p params) (*running, error) {
-	self, err := os.Executable()
+	cmd, err := stepWith(ctx, name, p)
 	if err != nil {
 		return nil, err
 	}
-	in, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	r := &running{cmd: exec.CommandContext(ctx, self)}
-	r.cmd.Env = append(os.Environ(), stepVariable+"="+name)
-	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = bytes.NewReader(in), &r.out, os.Stderr
+	r := &running{cmd: cmd}
+	r.cmd.Stdout = &r.out
 	return r, r.cmd.Start()
 }
 

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 )
@@ -43,13 +42,10 @@ func serveStub() int {
 
 // startStub starts a stub and returns its endpoint and what ends it.
 func startStub(ctx context.Context, p params) (endpoint string, stop func(), err error) {
-	self, err := os.Executable()
+	cmd, err := stepCommand(ctx, stubStep)
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), stepVariable+"="+stubStep)
-	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return "", nil, err
