@@ -2,70 +2,108 @@ package record
 
 import "bytes"
 
-// beginning is what a record's metadata begins with, and what it says: in the records of a transaction it is mostly the
-// same.
-type beginning struct {
-	text  []byte // from the opening brace up to where the rest begins
-	texts [textFields]span
-	txID  uint64
+// former is how the record before was written. In a shard the next one's metadata is mostly the same, but for the few
+// numbers that each record has for itself.
+type former struct {
+	mark    Mark     // what it said, but for the GTID
+	gtid    span     // the GTID, counted from the record's end
+	texts   [][]byte // from the metadata's key to the record's end, without the numbers; none: nothing is known
+	numbers []number // what stands between them
+	memory  []byte   // of texts
 }
 
-// beginningKeys is how many of metadataKeys belong to the beginning: all in front of the number that each record has for
-// itself.
-const beginningKeys = 8
-
-// keep keeps the beginning of the metadata at data[at], which was read up to data[end].
-func (b *beginning) keep(m *members, data []byte, at, end int) {
-	if b == nil {
-		return
-	}
-	b.text = append(b.text[:0], data[at:end]...)
-	b.txID = m.number[numberTxID]
-	for i, s := range m.text {
-		b.texts[i] = span{from: s.from - at, to: s.to - at}
-	}
+// number is one that each record has for itself.
+type number struct {
+	in     span
+	target int
 }
 
-// resume fills m with what is known, if the metadata at data[at] begins in the same way, and returns where reading goes
-// on and with which key: 0 if nothing is known.
-func (b *beginning) resume(m *members, data []byte, at int) (end, key int) {
-	if b == nil || len(b.text) == 0 || !bytes.HasPrefix(data[at:], b.text) {
-		return 0, 0
+const (
+	ofRecordID = iota
+	ofRow
+	ofSequence
+)
+
+// next gives the Mark of a record that is the former one but for the numbers and what precedes the metadata, and says
+// whether it is. From the metadata's opening brace on there are only texts that readEnd has seen and digits, so that all
+// it rests on holds again if there is an object in front, and no backslash before the key.
+func (f *former) next(data []byte) (Mark, bool) {
+	if len(f.texts) == 0 {
+		return Mark{}, false
 	}
-	for i, s := range b.texts {
-		if s.to > 0 { // else it is not among what was read
-			m.text[i] = span{from: s.from + at, to: s.to + at}
+	mark, end := f.mark, len(data)
+	for i := len(f.texts) - 1; ; i-- {
+		if !bytes.HasSuffix(data[:end], f.texts[i]) {
+			return Mark{}, false
 		}
+		if end -= len(f.texts[i]); i == 0 {
+			break
+		}
+		from := end
+		for from > 0 && data[from-1]-'0' <= 9 {
+			from--
+		}
+		if !mark.set(f.numbers[i-1].target, data[from:end]) {
+			return Mark{}, false
+		}
+		end = from
 	}
-	m.number[numberTxID] = b.txID
-	return at + len(b.text), beginningKeys
+	if first := skipSpace(data, 0); first >= end || data[first] != '{' || data[end-1] == '\\' {
+		return Mark{}, false
+	}
+	mark.GTID = data[len(data)-f.gtid.from : len(data)-f.gtid.to]
+	return mark, true
 }
 
-// formerPlace is the stream-position of the former record: that of the next one has often another row, and nothing else.
-type formerPlace struct {
-	head, tail []byte // what stands before and behind the row
-	at         Position
+// set takes a number over, if it is one.
+func (m *Mark) set(target int, digits []byte) bool {
+	n, ok := parseUint(digits)
+	switch target {
+	case ofRecordID:
+		m.RecordID = n
+	case ofSequence:
+		m.Sequence = n
+	case ofRow:
+		m.Position.Row = uint32(n)
+		ok = ok && n <= 1<<32-1
+	}
+	return ok
 }
 
-// keep keeps a stream-position that was read, with a file's name of so many bytes in front.
-func (f *formerPlace) keep(text []byte, file int, at Position) {
-	if f == nil {
+// keep remembers how a record that says mark was written, if it is one that readKnown knows.
+func (f *former) keep(m *members, data []byte, mark *Mark) {
+	f.texts, f.numbers = f.texts[:0], f.numbers[:0]
+	if m.key == 0 {
 		return
 	}
-	row := file + 1
-	row += bytes.IndexByte(text[row:], ':') + 1
-	end := row + bytes.IndexByte(text[row:], ':')
-	f.head, f.tail = append(f.head[:0], text[:row]...), append(f.tail[:0], text[end:]...)
-	f.at = at
+	f.mark, f.mark.GTID, f.gtid = *mark, nil, span{}
+	if len(mark.GTID) > 0 {
+		f.gtid = span{from: len(data) - m.text[textGTID].from, to: len(data) - m.text[textGTID].to}
+	}
+	f.add(m.at[numberRecordID], ofRecordID)
+	if mark.Placed {
+		f.add(m.row(data), ofRow)
+	}
+	f.add(m.at[numberSequence], ofSequence)
+	f.memory = append(f.memory[:0], data[m.key:]...)
+	from := 0
+	for _, n := range f.numbers {
+		f.texts = append(f.texts, f.memory[from:n.in.from-m.key])
+		from = n.in.to - m.key
+	}
+	f.texts = append(f.texts, f.memory[from:])
 }
 
-// next gives the place of a stream-position that is the former one but for the row.
-func (f *formerPlace) next(text []byte) (Position, bool) {
-	if f == nil || len(f.head) == 0 || len(text) <= len(f.head)+len(f.tail) || !bytes.HasPrefix(text, f.head) || !bytes.HasSuffix(text, f.tail) {
-		return Position{}, false
+// add notes where a number stands, if it is there. They are added in the order in which they stand.
+func (f *former) add(in span, target int) {
+	if in.to > 0 {
+		f.numbers = append(f.numbers, number{in, target})
 	}
-	row, ok := parseUint(text[len(f.head) : len(text)-len(f.tail)])
-	p := f.at
-	p.Row = uint32(row)
-	return p, ok && row <= 1<<32-1
+}
+
+// row is where the row stands in stream-position, <file>:<event start>:<row>:...
+func (m *members) row(data []byte) span {
+	from := m.text[textStreamPosition].from + m.file + 1
+	from += bytes.IndexByte(data[from:], ':') + 1
+	return span{from: from, to: from + bytes.IndexByte(data[from:], ':')}
 }

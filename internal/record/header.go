@@ -33,7 +33,7 @@ type Header struct {
 // its top level is ErrNoEnvelope. data is not kept. Parse never panics, and allocates the header's text once.
 func Parse(data []byte) (Header, error) {
 	var m members
-	if err := m.read(data, nil); err != nil {
+	if err := m.read(data); err != nil {
 		return Header{}, err
 	}
 	h := Header{

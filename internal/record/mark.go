@@ -17,29 +17,34 @@ type Mark struct {
 // term whose stream-position cannot be read is an error: it can be neither kept nor dropped safely.
 func ParseMark(data []byte) (Mark, error) {
 	var m members
-	if err := m.read(data, nil); err != nil {
+	if err := m.read(data); err != nil {
 		return Mark{}, err
 	}
-	return m.mark(data, nil)
+	return m.mark(data)
 }
 
 // Marks is ParseMark for the records of a shard in their order. What a record has in common with the one before it, which
-// is most of its metadata within a transaction, is only compared. The zero value is ready; it is used by one goroutine.
-type Marks struct {
-	former beginning
-	place  formerPlace
-}
+// is all of its metadata but two numbers within an event, is only compared. The zero value is ready; it is used by one
+// goroutine.
+type Marks struct{ former former }
 
 // Parse is ParseMark, with the same result.
 func (s *Marks) Parse(data []byte) (Mark, error) {
+	if mark, ok := s.former.next(data); ok {
+		return mark, nil
+	}
 	var m members
-	if err := m.read(data, &s.former); err != nil {
+	if err := m.read(data); err != nil {
 		return Mark{}, err
 	}
-	return m.mark(data, &s.place)
+	mark, err := m.mark(data)
+	if err == nil {
+		s.former.keep(&m, data, &mark)
+	}
+	return mark, err
 }
 
-func (m *members) mark(data []byte, former *formerPlace) (Mark, error) {
+func (m *members) mark(data []byte) (Mark, error) {
 	mark := Mark{
 		Term: m.number[numberTerm], Epoch: m.number[numberEpoch], RecordID: m.number[numberRecordID], Sequence: m.number[numberSequence],
 		Op:   operation(m.text[textRecordType].bytes(data), m.text[textOperation].bytes(data)),
@@ -49,19 +54,15 @@ func (m *members) mark(data []byte, former *formerPlace) (Mark, error) {
 		return mark, nil
 	}
 	text := m.text[textStreamPosition].bytes(data)
-	p, known := former.next(text)
-	if !known {
-		f, ok := splitPosition(text)
-		if !ok {
-			return Mark{}, fmt.Errorf("%w: it has a writer-term, but its stream-position is %q", ErrNoEnvelope, text)
-		}
-		number, ok := fileNumber(f.file)
-		if !ok {
-			return Mark{}, fmt.Errorf("%w: the binlog file of its stream-position %q does not end in a number", ErrNoEnvelope, text)
-		}
-		p = Position{FileNumber: number, EventStart: f.eventStart, Row: f.row}
-		former.keep(text, len(f.file), p)
+	f, ok := splitPosition(text)
+	if !ok {
+		return Mark{}, fmt.Errorf("%w: it has a writer-term, but its stream-position is %q", ErrNoEnvelope, text)
 	}
-	mark.Placed, mark.Position = true, position(p.FileNumber, p.EventStart, p.Row, mark.Op)
+	number, ok := fileNumber(f.file)
+	if !ok {
+		return Mark{}, fmt.Errorf("%w: the binlog file of its stream-position %q does not end in a number", ErrNoEnvelope, text)
+	}
+	m.file = len(f.file)
+	mark.Placed, mark.Position = true, position(number, f.eventStart, f.row, mark.Op)
 	return mark, nil
 }

@@ -60,6 +60,12 @@ var metadataKeys = [...]struct {
 type members struct {
 	text   [textFields]span
 	number [numberFields]uint64
+
+	// Of a record that readKnown has read; else 0:
+	key int                // where the key metadata begins
+	at  [numberFields]span // where the numbers stand
+
+	file int // how long the name in stream-position is, if mark has read it
 }
 
 // span is where a text stands in a record, between its quotes.
@@ -76,9 +82,9 @@ func (s span) bytes(data []byte) []byte {
 	return data[s.from:s.to]
 }
 
-// read finds the record's metadata and reads it. former may be nil.
-func (m *members) read(data []byte, former *beginning) error {
-	if m.readEnd(data, former) {
+// read finds the record's metadata and reads it.
+func (m *members) read(data []byte) error {
+	if m.readEnd(data) {
 		return nil
 	}
 	at, err := findMetadata(data)
@@ -93,16 +99,19 @@ func (m *members) read(data []byte, former *beginning) error {
 // without a look at what stands before it. If the record's last opening brace follows the key's bytes, these are not
 // preceded by a backslash, and the object is followed by one closing brace and the end, then the key can only be one
 // of the outermost object.
-func (m *members) readEnd(data []byte, former *beginning) bool {
+func (m *members) readEnd(data []byte) bool {
 	if first := skipSpace(data, 0); first == len(data) || data[first] != '{' {
 		return false
 	}
 	start := lastBrace(data)
-	if !followsMetadataKey(data, start) {
+	key := metadataKey(data, start)
+	if key == 0 {
 		return false
 	}
-	end, ok := m.readKnown(data, start, former)
-	if !ok {
+	end, ok := m.readKnown(data, start)
+	if ok {
+		m.key = key
+	} else {
 		var err error
 		if end, err = m.readAny(data, start); err != nil {
 			return false
@@ -112,14 +121,17 @@ func (m *members) readEnd(data []byte, former *beginning) bool {
 	return brace < len(data) && data[brace] == '}' && skipSpace(data, brace+1) == len(data)
 }
 
-// followsMetadataKey says whether the key metadata and a colon stand in front of data[i].
-func followsMetadataKey(data []byte, i int) bool {
+// metadataKey is where the key metadata begins, if it and a colon stand in front of data[i], else 0.
+func metadataKey(data []byte, i int) int {
 	const key = `"metadata":`
 	for i > 0 && isSpace(data[i-1]) {
 		i--
 	}
 	from := i - len(key)
-	return from > 0 && string(data[from:i]) == key && data[from-1] != '\\'
+	if from <= 0 || string(data[from:i]) != key || data[from-1] == '\\' {
+		return 0
+	}
+	return from
 }
 
 // findMetadata walks over the members of the outermost object and returns where the metadata object begins.
@@ -168,17 +180,10 @@ func (m *members) readAny(data []byte, at int) (int, error) {
 }
 
 // readKnown is readAny for a metadata object that has only keys we know, in the usual order, texts without escapes
-// and whole numbers: it guesses the next key where readAny would look for its end. What is as in the former record is
-// not read again; there is no harm in keeping it before the end is seen, as it depends on nothing behind it.
-func (m *members) readKnown(data []byte, at int, former *beginning) (int, bool) {
-	i, first := former.resume(m, data, at)
-	if first == 0 {
-		i = skipSpace(data, at+1)
-	}
-	for n := first; n < len(metadataKeys); n++ {
-		if n == beginningKeys && first == 0 {
-			former.keep(m, data, at, i)
-		}
+// and whole numbers: it guesses the next key where readAny would look for its end.
+func (m *members) readKnown(data []byte, at int) (int, bool) {
+	i := skipSpace(data, at+1)
+	for n := range metadataKeys {
 		k := &metadataKeys[n]
 		start := i + len(k.key)
 		if start >= len(data) || string(data[i:start]) != k.key {
@@ -191,6 +196,7 @@ func (m *members) readKnown(data []byte, at int, former *beginning) (int, bool) 
 		var ok bool
 		if k.number {
 			m.number[k.field], end, ok = leadingUint(data, start)
+			m.at[k.field] = span{from: start, to: end}
 		} else {
 			end, ok = plainString(data, start)
 			m.text[k.field] = span{from: start + 1, to: end - 1}
