@@ -2,13 +2,15 @@ package dedupe
 
 import (
 	"bytes"
-	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // stateMagic begins a saved state; its last byte is the version of the form.
@@ -23,40 +25,59 @@ var ErrState = errors.New("not a saved de-duplication state")
 // AppendBinary appends the state in the form that UnmarshalBinary reads. Positions are stored as differences, so a
 // full window takes some 200 KB; numbers take 8 KB at the most.
 func (f *Filter) AppendBinary(dst []byte) ([]byte, error) {
-	body := make([]byte, 0, 8*len(f.set.list)+1024) // mostly enough
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	body := slices.Grow(p.body[:0], 8*len(f.set.list)+1024) // mostly enough
 	body = binary.AppendUvarint(body, f.term)
 	body = binary.AppendUvarint(body, f.epoch)
 	body, renamed := f.appendNames(body)
 	body = binary.AppendUvarint(body, uint64(len(f.set.list)))
 	var last position
-	ids := make([]pair, len(f.set.list))
-	for i, m := range f.set.list {
-		body = appendPosition(body, last, m.at)
-		last, ids[i] = m.at, m.id
+	for i := range f.set.list {
+		at := f.set.list[i].at
+		body = appendPosition(body, last, at)
+		last = at
 	}
-	body = appendPairs(body, ids, renamed)
+	pairs := pairWriter{renamed: renamed}
+	for i := range f.set.list {
+		body = pairs.append(body, f.set.list[i].id)
+	}
 	body = binary.AppendUvarint(body, uint64(len(f.former)))
 	for _, g := range f.former {
 		body = binary.AppendUvarint(body, uint64(g.fresh))
 		body = binary.AppendUvarint(body, uint64(len(g.pairs)))
-		body = appendPairs(body, g.pairs, renamed)
+		pairs := pairWriter{renamed: renamed}
+		for _, id := range g.pairs {
+			body = pairs.append(body, id)
+		}
 	}
-	body = f.unplaced.append(body)
+	p.body = f.unplaced.append(body)
 
 	dst = append(dst, stateMagic...)
 	buf := bytes.NewBuffer(dst)
-	w, err := flate.NewWriter(buf, flate.DefaultCompression)
-	if err != nil {
+	p.deflate.Reset(buf)
+	if _, err := p.deflate.Write(p.body); err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(body); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
+	if err := p.deflate.Close(); err != nil {
 		return nil, err
 	}
 	return buf.Bytes(), nil
 }
+
+// packer is the memory that writing a state takes. States are written while a shard's records wait.
+type packer struct {
+	body    []byte
+	deflate *flate.Writer
+}
+
+var packers = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(io.Discard, flate.BestSpeed) // differences are so much alike that no level makes a difference
+	if err != nil {
+		panic(err) // there is no such level
+	}
+	return &packer{deflate: w}
+}}
 
 func (s *numbers) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, s.high)
@@ -78,19 +99,23 @@ func appendPosition(dst []byte, last, p position) []byte {
 	return binary.AppendUvarint(dst, p.lo&(1<<32-1))
 }
 
-func appendPairs(dst []byte, list []pair, renamed map[uint64]uint64) []byte {
-	var lastNumber, lastID int64
-	var lastName, lastRenamed uint64 // nearly all have the same; 0 stays 0
-	for _, p := range list {
-		number, id := int64(p.gtid&(1<<numberBits-1)), int64(p.id)
-		if name := p.gtid >> numberBits; name != lastName {
-			lastName, lastRenamed = name, renamed[name]
-		}
-		dst = binary.AppendUvarint(dst, lastRenamed)
-		dst = binary.AppendVarint(dst, number-lastNumber)
-		dst = binary.AppendVarint(dst, id-lastID)
-		lastNumber, lastID = number, id
+// pairWriter writes the pairs of a list as their differences, with the new numbers of their names.
+type pairWriter struct {
+	renamed map[uint64]uint64
+
+	number, id        int64  // the last ones
+	name, nameRenamed uint64 // nearly all have the same; 0 stays 0
+}
+
+func (w *pairWriter) append(dst []byte, p pair) []byte {
+	number, id := int64(p.gtid&(1<<numberBits-1)), int64(p.id)
+	if name := p.gtid >> numberBits; name != w.name {
+		w.name, w.nameRenamed = name, w.renamed[name]
 	}
+	dst = binary.AppendUvarint(dst, w.nameRenamed)
+	dst = binary.AppendVarint(dst, number-w.number)
+	dst = binary.AppendVarint(dst, id-w.id)
+	w.number, w.id = number, id
 	return dst
 }
 
