@@ -146,3 +146,21 @@ func BenchmarkWire(b *testing.B) {
 		}
 	}
 }
+
+// TestIsPlain holds eight bytes at a time against one at a time.
+func TestIsPlain(t *testing.T) {
+	for length := range 20 {
+		for at := range length {
+			for c := range 256 {
+				for _, rest := range []byte{' ', '0', '\x7f', '[', ']'} {
+					text := bytes.Repeat([]byte{rest}, length)
+					text[at] = byte(c)
+					want := c >= 0x20 && c < 0x80 && c != '\\'
+					if got := isPlain(text); got != want {
+						t.Fatalf("%q: %v", text, got)
+					}
+				}
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package kinesisin
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strconv"
 )
 
@@ -50,13 +51,28 @@ func (p *answerParser) text() []byte {
 func (p *answerParser) plain() []byte {
 	s := p.toQuote()
 	text := p.body[s.from:s.to]
-	for _, c := range text {
-		if c == '\\' || c < 0x20 || c >= 0x80 {
-			p.fail(true)
-			return nil
+	p.fail(!isPlain(text))
+	return text
+}
+
+// isPlain says whether a string holds ASCII without escapes only. It looks at eight bytes at a time: in each, the highest
+// bit is set of what may be none.
+func isPlain(text []byte) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(text) >= 8; text = text[8:] {
+		v := binary.LittleEndian.Uint64(text)
+		below := v - 0x20*each  // of bytes below a space
+		escape := v ^ '\\'*each // 0 of a backslash
+		if (v|below|(escape-each))&high != 0 {
+			break // or a byte behind one of those, which is looked at again
 		}
 	}
-	return text
+	for _, c := range text {
+		if c == '\\' || c < 0x20 || c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // skipText steps over the rest of a string. One with an escape in it is left to the SDK, which knows which are allowed.
