@@ -21,6 +21,9 @@ const spilledKey = "oversized-record"
 
 // ParseSpilled reads the reference to a record's body, if it has one. data is not kept.
 func ParseSpilled(data []byte) (Spilled, bool) {
+	if metadataKey(data, lastBrace(data)) != 0 {
+		return Spilled{}, false // there is no object in the metadata, as in nearly every record
+	}
 	if !bytes.Contains(data[max(0, len(data)-spilledTail):], []byte(`"`+spilledKey+`"`)) {
 		return Spilled{}, false
 	}
