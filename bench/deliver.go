@@ -82,6 +82,7 @@ func deliver(ctx context.Context, p *params, to s3sink.Destination, done func(it
 			CallInterval: time.Nanosecond, PollInterval: time.Millisecond}, // the stub has no limit of five calls a second
 		Destination: to,
 		Layout:      s3sink.LayoutConfig{Name: "bench", Compression: s3sink.GZIP, Deduplicate: true},
+		Bodies:      &s3sink.FileBodies{Dir: filepath.Join(p.Dir, "bodies")}, // as always: each record is asked whether it has one
 		Store:       store, Size: objectSize, Interval: 5 * time.Minute, MaxBytes: productMemory / 4, Once: true, Log: discard,
 	}).Run(ctx)
 	done(p.Changes, plain.Size())
