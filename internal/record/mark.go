@@ -26,23 +26,33 @@ func ParseMark(data []byte) (Mark, error) {
 // Marks is ParseMark for the records of a shard in their order. What a record has in common with the one before it, which
 // is all of its metadata but two numbers within an event, is only compared. The zero value is ready; it is used by one
 // goroutine.
-type Marks struct{ former former }
+type Marks struct {
+	former former
+	whole  bool
+}
 
 // Parse is ParseMark, with the same result.
 func (s *Marks) Parse(data []byte) (Mark, error) {
 	if mark, ok := s.former.next(data); ok {
+		s.whole = true
 		return mark, nil
 	}
 	var m members
+	s.whole = false
 	if err := m.read(data); err != nil {
 		return Mark{}, err
 	}
+	s.whole = m.key != 0
 	mark, err := m.mark(data)
 	if err == nil {
 		s.former.keep(&m, data, &mark)
 	}
 	return mark, err
 }
+
+// Whole reports whether the record that was parsed last is known to refer to no body elsewhere, as there is no object in
+// its metadata. If this is false, ParseSpilled can tell.
+func (s *Marks) Whole() bool { return s.whole }
 
 func (m *members) mark(data []byte) (Mark, error) {
 	mark := Mark{
