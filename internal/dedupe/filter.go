@@ -82,6 +82,9 @@ func (f *Filter) Check(data []byte) Verdict {
 	return f.check(&mark)
 }
 
+// Whole is that of the record.Marks which have read the record that was checked last.
+func (f *Filter) Whole() bool { return f.marks.Whole() }
+
 func (f *Filter) check(m *record.Mark) Verdict {
 	if m.Term < f.term {
 		return OldTerm

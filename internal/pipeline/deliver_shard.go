@@ -257,6 +257,7 @@ type judged struct {
 	rec    *kinesisin.Record
 	kept   [][]byte
 	drops  drops
+	whole  bool   // none of its records has a body elsewhere
 	before string // the record that went through before it
 }
 
@@ -278,7 +279,7 @@ func (w *shardWorker) takeRecord(ctx, flushCtx context.Context, rec *kinesisin.R
 	}
 	w.last = judged{rec: rec, before: w.processed}
 	w.held = &w.last
-	w.held.kept, w.held.drops = w.judge(rec.Data)
+	w.judge(w.held)
 	w.processed = rec.Sequence
 	if rec.Arrival.After(w.seen) {
 		w.seen = rec.Arrival
@@ -308,6 +309,7 @@ func (w *shardWorker) place(ctx, flushCtx context.Context) error {
 	deduplicate := w.run.Layout().Deduplicates() || w.finishing == nil && len(w.former) > 0
 	if data := held.under(deduplicate); len(data) > 0 {
 		next := w.run.Prepare(rec.Sequence, rec.Arrival, data...)
+		next.Whole = held.whole
 		if w.finishing == nil && !w.run.Fits(next, w.cfg.Partitions) && !w.closeRun(flushCtx) {
 			return nil
 		}
@@ -329,25 +331,29 @@ func concrete(p kinesisin.Position) bool { return p.Sequence != "" }
 // drops counts dropped records by verdict.
 type drops [dedupe.OtherEpoch + 1]int
 
-// judge gives the records that the filter keeps.
-func (w *shardWorker) judge(data [][]byte) (kept [][]byte, dropped drops) {
+// judge takes the record through the filter, and gives what that keeps of it.
+func (w *shardWorker) judge(j *judged) {
+	data := j.rec.Data
+	j.kept = data
 	if w.filter == nil {
-		return data, dropped
+		return
 	}
+	j.kept, j.whole = nil, true
 	for i, d := range data {
-		switch verdict := w.filter.Check(d); {
+		verdict := w.filter.Check(d)
+		j.whole = j.whole && w.filter.Whole()
+		switch {
 		case verdict != dedupe.Keep:
-			dropped[verdict]++
-			if len(kept) == i { // the first one that goes: those before it stay where they are
-				kept = data[:i:i]
+			j.drops[verdict]++
+			if len(j.kept) == i { // the first one that goes: those before it stay where they are
+				j.kept = data[:i:i]
 			}
-		case len(kept) == i:
-			kept = data[:i+1]
+		case len(j.kept) == i:
+			j.kept = data[:i+1]
 		default:
-			kept = append(kept, d)
+			j.kept = append(j.kept, d)
 		}
 	}
-	return kept, dropped
 }
 
 // book tells the budget what the run takes. A run that finishes another writer's cannot be closed early to make room;

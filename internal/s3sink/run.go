@@ -31,6 +31,7 @@ type Run struct {
 
 	bytes   int64
 	away    int64  // of bytes, what is not in memory
+	refers  bool   // some records may be references to bodies elsewhere
 	changed bool   // some records are stored with other bytes than they have here
 	end     string // see EndAt
 }
@@ -70,6 +71,7 @@ type Next struct {
 	Sequence   string
 	Arrival    time.Time
 	Records    [][]byte
+	Whole      bool        // none of the records refers to a body elsewhere; if false, each is asked
 	partitions []partition // nil if the layout makes one object of a run
 }
 
@@ -117,10 +119,12 @@ func (r *Run) Append(n *Next) {
 	for _, d := range n.Records {
 		r.data = append(r.data, r.plain.add(d))
 		size := int64(len(d))
-		if body, ok := r.spilled(d); ok {
-			size = body.Bytes
-			e.away += body.Bytes - int64(len(d))
-			r.changed = true
+		if !n.Whole {
+			if body, ok := r.reference(d); ok {
+				size = body.Bytes
+				e.away += body.Bytes - int64(len(d))
+				r.changed, r.refers = true, true
+			}
 		}
 		e.bytes += size
 		if r.delimits(d) {
@@ -251,6 +255,7 @@ func (r *Run) Join(later *Run) {
 // split takes the first n entries out and gives them as a run of their own.
 func (r *Run) split(n int) (head *Run) {
 	head = NewRun(r.layout, r.version, r.bodies)
+	head.refers = r.refers
 	if n == 0 {
 		return head
 	}
@@ -457,8 +462,16 @@ func (r *Run) writeRecord(ctx context.Context, w io.Writer, g *Group, e *entry, 
 	return nil
 }
 
-// spilled says where a record's body is, if it is elsewhere and may be read.
+// spilled says where the body of one of the run's records is, if it is elsewhere and may be read.
 func (r *Run) spilled(data []byte) (record.Spilled, bool) {
+	if !r.refers {
+		return record.Spilled{}, false
+	}
+	return r.reference(data)
+}
+
+// reference is spilled for a record that is to be added.
+func (r *Run) reference(data []byte) (record.Spilled, bool) {
 	if r.bodies == nil {
 		return record.Spilled{}, false
 	}

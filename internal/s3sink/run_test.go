@@ -174,3 +174,60 @@ func TestBodyOfTheRecordsLength(t *testing.T) {
 		t.Errorf("%q is stored, %v", o.Body, err)
 	}
 }
+
+// TestReferencesInPartsOfARun: a record that refers to a body is found in whichever part of a run it is, also behind records
+// that were known to be whole.
+func TestReferencesInPartsOfARun(t *testing.T) {
+	dir := t.TempDir()
+	const body = "{\"body\":1}\n"
+	if err := os.WriteFile(dir+"/x.json", []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reference := fmt.Appendf(nil, `{"data":{},"metadata":{"record-type":"data","oversized-record":{"location":"file://%s/x.json","bytes":%d,"sha256":"%x"}}}`,
+		dir, len(body), sha256.Sum256([]byte(body)))
+	fill := func() *Run {
+		r := NewRun(mustLayout(LayoutConfig{Name: "n"}), 1, &FileBodies{Dir: dir})
+		for i := range 6 {
+			n := r.Prepare(fmt.Sprint(i), testArrival, fmt.Appendf(nil, `{"data":{"id":%d},"metadata":{}}`+"\n", i))
+			if i == 1 || i == 4 {
+				n = r.Prepare(fmt.Sprint(i), testArrival, reference)
+			} else {
+				n.Whole = true
+			}
+			r.Append(n)
+		}
+		return r
+	}
+	content := func(r *Run) string {
+		var buf bytes.Buffer
+		o, err := r.Object(t.Context(), testChain, &r.Groups(testChain)[0], &buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if int64(len(o.Body)) != r.Bytes() || o.Meta.Bytes < r.Bytes() {
+			t.Errorf("%d bytes are stored; the run says %d and its metadata %d", len(o.Body), r.Bytes(), o.Meta.Bytes)
+		}
+		return string(o.Body)
+	}
+	whole := func(i int) string { return fmt.Sprintf(`{"data":{"id":%d},"metadata":{}}`+"\n", i) }
+	head, tail := whole(0)+body+whole(2), whole(3)+body+whole(5)
+	if got := content(fill()); got != head+tail {
+		t.Errorf("all: %s", got)
+	}
+	r := fill()
+	behind := r.CutBehind("2")
+	if got := content(r); got != head {
+		t.Errorf("the head: %s", got)
+	}
+	if got := content(behind); got != tail {
+		t.Errorf("the tail: %s", got)
+	}
+	r.Join(behind)
+	if got := content(r); got != head+tail {
+		t.Errorf("joined again: %s", got)
+	}
+	r.DropThrough("2")
+	if got := content(r); got != tail {
+		t.Errorf("without the head: %s", got)
+	}
+}
