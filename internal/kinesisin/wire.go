@@ -279,7 +279,8 @@ func (p *answerParser) give(out *kinesis.GetRecordsOutput, m *memory) bool {
 		}
 		strings[i] = sequences[begin:r.sequence]
 		times[i] = time.UnixMilli(r.arrival).UTC()
-		out.Records[i] = types.Record{Data: data[:n:n], SequenceNumber: &strings[i], ApproximateArrivalTimestamp: &times[i]}
+		rec := &out.Records[i] // of an answer before; nobody sets anything else in it
+		rec.Data, rec.SequenceNumber, rec.ApproximateArrivalTimestamp = data[:n:n], &strings[i], &times[i]
 		data, begin = data[n:], r.sequence
 	}
 	return true

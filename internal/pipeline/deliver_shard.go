@@ -319,7 +319,7 @@ func (w *shardWorker) place(ctx, flushCtx context.Context) error {
 		}
 		w.run.Append(next)
 	}
-	if deduplicate {
+	if deduplicate && len(held.kept) < len(rec.Data) {
 		w.metrics.drop(held.drops)
 	}
 	w.held = nil

@@ -400,6 +400,10 @@ func (r *Run) Object(ctx context.Context, c Chain, g *Group, buf *bytes.Buffer) 
 
 // measure counts the object's records, and its bytes: no fewer digits than they will have.
 func (r *Run) measure(g *Group, m *Meta) {
+	if g.members == nil && !g.failed && !r.refers {
+		m.Records, m.Bytes = len(r.data), r.bytes
+		return
+	}
 	const perError = 8 * maxMessage // of a document, beside the record's base64
 	for i, d := range r.data {
 		if !g.holds(r, i) {
