@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,8 +34,23 @@ type stub struct {
 	bytes    atomic.Int64
 	downTill atomic.Int64 // Unix nanoseconds: before that, every call fails
 	answers  sync.Map     // number of records -> answer of PutRecords
-	pages    [][]byte     // answers of GetRecords, one after the other, without the iterator
-	counts   []int        // records in each page
+	pages    []page       // what GetRecords answers, one after the other
+}
+
+// page is records as they are written in answers, with commas between them.
+type page struct {
+	text []byte
+	ends []int // where each record ends, without the comma
+}
+
+// cut gives n records from the one with that number on, or as many as there are.
+func (p *page) cut(from, n int) (text []byte, got int) {
+	begin := 0
+	if from > 0 {
+		begin = p.ends[from-1] + 1
+	}
+	got = min(n, len(p.ends)-from)
+	return p.text[begin:p.ends[from+got-1]], got
 }
 
 // stubState is what the stub tells about itself, and with which it can be told to fail for some time.
@@ -152,28 +168,29 @@ func (s *stub) load(path string) error {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 64<<20)
-	var page, data []byte
-	n, size, total := 0, 0, int64(0)
+	var text, data []byte
+	var ends []int
+	size, total := 0, int64(0)
 	cut := func() {
-		s.pages, s.counts = append(s.pages, bytes.Clone(page)), append(s.counts, n)
-		page, n, size = page[:0], 0, 0
+		s.pages = append(s.pages, page{bytes.Clone(text), slices.Clone(ends)})
+		text, ends, size = text[:0], ends[:0], 0
 	}
 	for lines.Scan() {
-		if n > 0 {
-			page = append(page, ',')
+		if size > 0 {
+			text = append(text, ',')
 		}
 		total++
-		page = fmt.Appendf(page, `{"SequenceNumber": "4960000000000000000000000000000000000%019d", "ApproximateArrivalTimestamp": %d, "PartitionKey": "k%d", "Data": "`,
+		text = fmt.Appendf(text, `{"SequenceNumber": "4960000000000000000000000000000000000%019d", "ApproximateArrivalTimestamp": %d, "PartitionKey": "k%d", "Data": "`,
 			total, 1760000000+total/10000, total%9973)
 		data = append(append(data[:0], lines.Bytes()...), '\n')
-		page = base64.StdEncoding.AppendEncode(page, data)
-		page = append(page, `"}`...)
-		n, size = n+1, size+len(data)
+		text = base64.StdEncoding.AppendEncode(text, data)
+		text = append(text, `"}`...)
+		ends, size = append(ends, len(text)), size+len(data)
 		if size >= pageBytes {
 			cut()
 		}
 	}
-	if n > 0 {
+	if size > 0 {
 		cut()
 	}
 	return lines.Err()
@@ -186,27 +203,38 @@ func (s *stub) firstIterator(body []byte) ([]byte, error) {
 		return nil, err
 	}
 	shard, err := strconv.Atoi(strings.TrimPrefix(in.ShardId, "shardId-"))
-	return fmt.Appendf(nil, `{"ShardIterator": "%d"}`, shard), err
+	return fmt.Appendf(nil, `{"ShardIterator": "%d:0"}`, shard), err
 }
 
-// getRecords answers with a page as it was prepared: its bytes go to the connection without being copied.
+// mostRecords is how many records Kinesis gives at once, if no limit is asked for.
+const mostRecords = 10_000
+
+// getRecords answers with a part of a page as it was prepared: its bytes go to the connection without being copied.
 func (s *stub) getRecords(w http.ResponseWriter, body []byte) {
-	var in struct{ ShardIterator string }
+	in := struct {
+		ShardIterator string
+		Limit         int
+	}{Limit: mostRecords}
 	err := json.Unmarshal(body, &in)
-	at, parseErr := strconv.Atoi(in.ShardIterator)
-	if err = errors.Join(err, parseErr); err != nil {
+	var at, record int
+	_, scanErr := fmt.Sscanf(in.ShardIterator, "%d:%d", &at, &record)
+	if err = errors.Join(err, scanErr); err != nil {
 		http.Error(w, fmt.Sprintf(`{"__type": "InvalidArgumentException", "message": %q}`, err), http.StatusBadRequest)
 		return
 	}
-	begin, next := []byte(`{"Records": [`), at
-	var page []byte
+	begin := []byte(`{"Records": [`)
+	var records []byte
 	if at < len(s.pages) {
-		s.records.Add(int64(s.counts[at]))
-		page, next = s.pages[at], at+s.shards()
+		var n int
+		records, n = s.pages[at].cut(record, in.Limit)
+		s.records.Add(int64(n))
+		if record += n; record == len(s.pages[at].ends) {
+			at, record = at+s.shards(), 0
+		}
 	}
-	end := fmt.Appendf(nil, `], "NextShardIterator": "%d", "MillisBehindLatest": %d}`, next, max(0, len(s.pages)-next)*1000)
-	w.Header().Set("Content-Length", strconv.Itoa(len(begin)+len(page)+len(end)))
-	for _, part := range [][]byte{begin, page, end} {
+	end := fmt.Appendf(nil, `], "NextShardIterator": "%d:%d", "MillisBehindLatest": %d}`, at, record, max(0, len(s.pages)-at)*1000)
+	w.Header().Set("Content-Length", strconv.Itoa(len(begin)+len(records)+len(end)))
+	for _, part := range [][]byte{begin, records, end} {
 		_, _ = w.Write(part)
 	}
 }

@@ -59,7 +59,7 @@ func TestStubHandsOutEachRecordOnce(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat(line, records)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, shards := range []int{1, 4, 64} {
+	for shards, limit := range map[int]int{1: 10_000, 2: 3, 4: 2, 64: 1} {
 		s := &stub{open: shards}
 		if err := s.load(path); err != nil {
 			t.Fatal(err)
@@ -74,7 +74,10 @@ func TestStubHandsOutEachRecordOnce(t *testing.T) {
 					NextShardIterator string
 					Records           []struct{ SequenceNumber string }
 				}
-				callStream(t, server.URL, "GetRecords", fmt.Sprintf(`{"ShardIterator": %q}`, at.ShardIterator), &out)
+				callStream(t, server.URL, "GetRecords", fmt.Sprintf(`{"ShardIterator": %q, "Limit": %d}`, at.ShardIterator, limit), &out)
+				if len(out.Records) > limit {
+					t.Errorf("%d records, the limit is %d", len(out.Records), limit)
+				}
 				if len(out.Records) == 0 {
 					break
 				}
