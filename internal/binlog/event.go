@@ -32,20 +32,33 @@ type event struct {
 func (e *event) artificial() bool { return e.flags&replication.LOG_EVENT_ARTIFICIAL_F != 0 }
 
 // parseHeader reads the header of an event that fills data.
-func parseHeader(data []byte) (event, error) {
-	e, err := headerOf(data)
-	if err == nil && uint64(e.size) != uint64(len(data)) {
-		err = fmt.Errorf("%w: its header says %d bytes, but %d came", ErrCorrupt, e.size, len(data))
-	}
+func parseHeader(data []byte) (e event, err error) {
+	err = e.parse(data)
 	return e, err
 }
 
 // headerOf reads the header of an event that begins with data.
-func headerOf(data []byte) (event, error) {
-	if len(data) < eventHeader {
-		return event{}, fmt.Errorf("%w: it has %d bytes where a header alone takes %d", ErrCorrupt, len(data), eventHeader)
+func headerOf(data []byte) (e event, err error) {
+	err = e.begin(data)
+	return e, err
+}
+
+// parse makes e the event that fills data.
+func (e *event) parse(data []byte) error {
+	err := e.begin(data)
+	if err == nil && uint64(e.size) != uint64(len(data)) {
+		err = fmt.Errorf("%w: its header says %d bytes, but %d came", ErrCorrupt, e.size, len(data))
 	}
-	e := event{
+	return err
+}
+
+// begin makes e the event that begins with data.
+func (e *event) begin(data []byte) error {
+	*e = event{}
+	if len(data) < eventHeader {
+		return fmt.Errorf("%w: it has %d bytes where a header alone takes %d", ErrCorrupt, len(data), eventHeader)
+	}
+	*e = event{
 		time:   binary.LittleEndian.Uint32(data),
 		kind:   replication.EventType(data[4]),
 		server: binary.LittleEndian.Uint32(data[5:]),
@@ -55,9 +68,9 @@ func headerOf(data []byte) (event, error) {
 		body:   data[eventHeader:],
 	}
 	if e.size < eventHeader {
-		return e, fmt.Errorf("%w: its header says that it has %d bytes, where a header alone takes %d", ErrCorrupt, e.size, eventHeader)
+		return fmt.Errorf("%w: its header says that it has %d bytes, where a header alone takes %d", ErrCorrupt, e.size, eventHeader)
 	}
-	return e, nil
+	return nil
 }
 
 var errChecksum = fmt.Errorf("%w: its checksum does not fit its bytes", ErrCorrupt)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -181,4 +182,44 @@ func FuzzParseGTIDSet(f *testing.F) {
 			t.Fatalf("%q does not contain itself: %v", text, err)
 		}
 	})
+}
+
+// Whoever wrote the events before it, a GTID is that of its own event.
+func TestGTIDsOfSeveralServers(t *testing.T) {
+	tag := mysql.NewTag("blue")
+	var g gtidReader
+	for _, c := range []struct {
+		server byte
+		tag    mysql.Tag
+		number int64
+		want   string
+	}{
+		{0xaa, mysql.Tag{}, 1, "aa000000-0000-0000-0000-000000000000:1"},
+		{0xaa, mysql.Tag{}, 23, "aa000000-0000-0000-0000-000000000000:23"},
+		{0xbb, mysql.Tag{}, 7, "bb000000-0000-0000-0000-000000000000:7"},
+		{0xbb, tag, maxGNO, "bb000000-0000-0000-0000-000000000000:blue:9223372036854775806"},
+		{0xaa, tag, 8, "aa000000-0000-0000-0000-000000000000:blue:8"},
+		{0xaa, mysql.Tag{}, 3, "aa000000-0000-0000-0000-000000000000:3"},
+	} {
+		g.event.SID, g.event.Tag, g.event.GNO = append([]byte{c.server}, make([]byte, 15)...), c.tag, c.number
+		if got := g.text(); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+// Nor is the time of a commit that of an earlier one: not every server says it.
+func TestCommitTimeIsTheEventsOwn(t *testing.T) {
+	var g gtidReader
+	body := make([]byte, 25, 49)
+	timed := append(append(body, replication.LogicalTimestampTypeCode), make([]byte, 16)...)
+	timed = append(timed, 1, 2, 3, 0, 0, 0, 0)
+	for _, c := range []struct {
+		body []byte
+		want uint64
+	}{{timed, 0x030201}, {body, 0}} {
+		if err := g.decode(&event{kind: replication.GTID_EVENT, body: c.body}); err != nil || g.event.ImmediateCommitTimestamp != c.want {
+			t.Errorf("got %d, want %d: %v", g.event.ImmediateCommitTimestamp, c.want, err)
+		}
+	}
 }

@@ -14,11 +14,12 @@ import (
 // error ends Run, which returns it.
 type Handler interface {
 	// Begin is called once for every transaction that has rows of a selected table, right before the first Rows. tx is
-	// made for this transaction and may be kept.
+	// valid until the transaction's Commit has returned, whatever becomes of the connection in between.
 	Begin(ctx context.Context, tx *record.Transaction) error
 
 	// Rows is called for every rows event of a selected table. rows and all that it points to, except Table and Layout,
-	// are valid during the call only. An error that is, or wraps, a *TableError is not the Handler's but the table's:
+	// are valid until the transaction's Commit has returned, also where the
+	// connection breaks in between. An error that is, or wraps, a *TableError is not the Handler's but the table's:
 	// TableFailed is called with it. So is rows.Err(), returned or not.
 	Rows(ctx context.Context, rows *Rows) error
 

@@ -62,7 +62,9 @@ func (s *stream) innerEvents(ctx context.Context, e *event, r io.Reader, compres
 		return fmt.Errorf("%w: compression type %d", ErrUnknownEvent, compression)
 	}
 	for at := uint64(0); ; {
-		inner, err := s.innerEvent(r)
+		var err error
+		inner := &s.inner
+		*inner, err = s.innerEvent(r)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -75,8 +77,10 @@ func (s *stream) innerEvents(ctx context.Context, e *event, r io.Reader, compres
 		inner.start, inner.end, inner.rowBase = e.start, e.end, uint32(at)
 		at += uint64(inner.size)
 		s.r.metrics.count(inner.kind, 0)
-		if err := s.event(ctx, &inner); err != nil {
-			return s.fail(inner, err)
+		err = s.event(ctx, inner)
+		inner.body = nil
+		if err != nil {
+			return s.fail(*inner, err)
 		}
 	}
 }

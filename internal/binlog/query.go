@@ -13,7 +13,7 @@ import (
 
 // query is what is needed of a query event.
 type query struct {
-	schema string
+	schema []byte
 	text   []byte
 	mode   sqlMode
 	client uint16 // collation of a client whose character set may write the text differently from UTF-8; 0: it is UTF-8
@@ -35,7 +35,7 @@ func parseQuery(e *event, f *inflater) (query, error) {
 	if len(rest) < status+schemaLength+1 {
 		return query{}, fmt.Errorf("%w: it ends in its head", ErrCorrupt)
 	}
-	q := query{schema: string(rest[status : status+schemaLength]), text: rest[status+schemaLength+1:]}
+	q := query{schema: rest[status : status+schemaLength], text: rest[status+schemaLength+1:]}
 	if e.kind == replication.MARIADB_QUERY_COMPRESSED_EVENT {
 		var err error
 		if q.text, err = f.inflate(q.text); err != nil {
@@ -96,7 +96,7 @@ func session(status []byte) (mode sqlMode, client uint16) {
 func (q query) read(sets func() (charsets, error)) (text string, kind statementKind, effects []effect, err error) {
 	if q.client == 0 {
 		text = string(q.text)
-		kind, effects = classify(text, q.schema, q.mode)
+		kind, effects = classify(text, string(q.schema), q.mode)
 		return text, kind, effects, nil
 	}
 	known, err := sets()
@@ -104,11 +104,11 @@ func (q query) read(sets func() (charsets, error)) (text string, kind statementK
 		return "", 0, nil, err
 	}
 	if text, err = decodeText(q.text, known[uint64(q.client)]); err == nil {
-		kind, effects = classify(text, q.schema, q.mode)
+		kind, effects = classify(text, string(q.schema), q.mode)
 		return text, kind, effects, nil
 	}
 	text = strings.ToValidUTF8(string(q.text), "\ufffd")
-	if kind, _ = classify(text, q.schema, q.mode); kind == stmtDDL { // the verb is ASCII in every client's character set
+	if kind, _ = classify(text, string(q.schema), q.mode); kind == stmtDDL { // the verb is ASCII in every client's character set
 		kind = stmtUnclear
 	}
 	return text, kind, nil, nil

@@ -31,7 +31,11 @@ type stream struct {
 	skipTo   uint64 // events that end here or before were asked for only because the dump command cannot name the place
 	checksum bool   // events end in a checksum; known once the format has been seen
 	decoder  *tableMapDecoder
+	outer    event // that is being handled
+	inner    event // and the one within it, if it is a compressed transaction
+	gtid     gtidReader
 	tx       transaction
+	handed   record.Transaction // what the Handler is given of tx
 	rows     Rows
 	payload  payloadReader
 	inflater inflater
@@ -109,10 +113,11 @@ func (s *stream) next(ctx context.Context, come func()) error {
 
 // take handles the bytes of one event.
 func (s *stream) take(ctx context.Context, data []byte) error {
-	e, err := parseHeader(data)
+	e := &s.outer
+	err := e.parse(data)
 	e.start = s.cursor.end
 	if err != nil {
-		return s.fail(e, err)
+		return s.fail(*e, err)
 	}
 	s.r.metrics.count(e.kind, len(data))
 	switch {
@@ -124,17 +129,19 @@ func (s *stream) take(ctx context.Context, data []byte) error {
 		}
 	case s.checksum:
 		if err := e.dropChecksum(data); err != nil {
-			return s.fail(e, err)
+			return s.fail(*e, err)
 		}
 	}
-	if err := s.cursor.place(&e, s.mariadb); err != nil {
-		return s.fail(e, err)
+	if err := s.cursor.place(e, s.mariadb); err != nil {
+		return s.fail(*e, err)
 	}
 	if s.skipTo > 0 && e.end <= s.skipTo && !isFraming(e.kind) {
 		return nil
 	}
-	if err := s.event(ctx, &e); err != nil {
-		return s.fail(e, err)
+	err = s.event(ctx, e)
+	e.body = nil // what comes next may need as much memory
+	if err != nil {
+		return s.fail(*e, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -312,28 +313,76 @@ type quiet struct{ testing.TB }
 
 func (quiet) Errorf(string, ...any) {}
 
-func BenchmarkStream(b *testing.B) {
-	rec := nothing{}
-	s := offline(b, nil, source.Position{File: "b.000001", Offset: 4})
-	s.h = rec
-	head := new(script).start("b.000001", 4)
-	if err := play(s, head.events); err != nil {
-		b.Fatal(err)
+// steady is a stream that has read its start, and what reads a transaction of one row once more.
+func steady(t testing.TB, kind replication.EventType) (s *stream, again func()) {
+	s = offline(t, nil, source.Position{File: "b.000001", Offset: 4})
+	s.h = nothing{}
+	if err := play(s, new(script).start("b.000001", 4).events); err != nil {
+		t.Fatal(err)
 	}
 	tx := &script{at: 4}
-	tx.gtid(1).query("BEGIN").table(1, "t").insert(1, 1, 2, 3).xid()
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		n++
+	tx.gtid(1).query("BEGIN").table(1, "t").insert(1, 1).xid()
+	tx.events[0][4] = byte(kind)
+	binary.LittleEndian.PutUint32(tx.events[0][len(tx.events[0])-4:], crc32.ChecksumIEEE(tx.events[0][:len(tx.events[0])-4]))
+	again = func() {
 		s.cursor.end = 4
-		for _, e := range tx.events {
-			if err := s.take(context.Background(), e); err != nil {
-				b.Fatal(err)
-			}
+		if err := play(s, tx.events); err != nil {
+			t.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "tx/s")
+	again()
+	return s, again
+}
+
+// A transaction costs its GTID, which may be kept, and nothing where it has none.
+func TestTransactionsAllocateTheirGTID(t *testing.T) {
+	for kind, want := range map[replication.EventType]float64{replication.GTID_EVENT: 1, replication.ANONYMOUS_GTID_EVENT: 0} {
+		if _, again := steady(t, kind); testing.AllocsPerRun(1000, again) != want {
+			t.Errorf("%s: %v allocations a transaction, want %v", eventName(kind), testing.AllocsPerRun(1000, again), want)
+		}
+	}
+}
+
+// Between two events none is kept: the next may need as much memory as there is for one.
+func TestNoEventIsKept(t *testing.T) {
+	s := offline(t, newRecorder(t), source.Position{File: "b.000001", Offset: 4})
+	sc := new(script).start("b.000001", 4).gtid(1).query("BEGIN").table(1, "t").insert(1, 1).xid().gtid(2)
+	for _, e := range sc.events {
+		if err := s.take(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		if s.outer.body != nil {
+			t.Errorf("%d bytes are kept behind %s", len(s.outer.body), eventName(s.outer.kind))
+		}
+	}
+	inner := &script{plain: true}
+	inner.query("BEGIN").table(1, "t").insert(1, 2).xid()
+	read := 0
+	next := readerFunc(func(b []byte) (int, error) {
+		if s.inner.body != nil {
+			t.Errorf("%d bytes of %s are kept while the next is read", len(s.inner.body), eventName(s.inner.kind))
+		}
+		n := copy(b, slices.Concat(inner.events...)[read:])
+		if read += n; n == 0 {
+			return 0, io.EOF
+		}
+		return n, nil
+	})
+	if err := s.innerEvents(t.Context(), &event{end: sc.at + 100}, next, compressionNone); err != nil || read == 0 {
+		t.Error(read, err)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+func BenchmarkStream(b *testing.B) {
+	_, again := steady(b, replication.GTID_EVENT)
+	b.ReportAllocs()
+	for b.Loop() {
+		again()
+	}
 }
 
 // nothing is a Handler that reads every row and keeps none.

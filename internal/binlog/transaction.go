@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -60,26 +59,15 @@ func (s *stream) gtidEvent(e *event) error {
 	if err := s.unfinished(); err != nil {
 		return err
 	}
-	var g replication.GtidTaggedLogEvent
-	var err error
-	if e.kind == replication.GTID_TAGGED_LOG_EVENT {
-		err = decode(&g, e.body)
-	} else {
-		err = decode(&g.GTIDEvent, e.body)
-	}
-	if err != nil {
+	if err := s.gtid.decode(e); err != nil {
 		return err
 	}
 	gtid := ""
 	if e.kind != replication.ANONYMOUS_GTID_EVENT {
-		b := appendUUID(make([]byte, 0, 64), g.SID)
-		if tag := g.Tag.String(); tag != "" {
-			b = append(append(b, ':'), tag...)
-		}
-		gtid = string(strconv.AppendInt(append(b, ':'), g.GNO, 10))
+		gtid = s.gtid.text()
 	}
 	s.start(e, gtid)
-	if t := g.ImmediateCommitTimestamp; t > 0 {
+	if t := s.gtid.event.ImmediateCommitTimestamp; t > 0 {
 		s.tx.time, s.tx.exact = time.UnixMicro(int64(t)).UTC(), true
 	}
 	return nil
@@ -217,8 +205,8 @@ func (s *stream) handOver(ctx context.Context, tab *table, rows *Rows) error {
 		return err
 	}
 	if !s.tx.begun {
-		tx := &record.Transaction{ID: s.tx.id, GTID: s.tx.gtid, CommitTime: s.tx.time}
-		if err := handled(s.h.Begin(ctx, tx)); err != nil {
+		s.handed = record.Transaction{ID: s.tx.id, GTID: s.tx.gtid, CommitTime: s.tx.time}
+		if err := handled(s.h.Begin(ctx, &s.handed)); err != nil {
 			return err
 		}
 		s.tx.begun = true
