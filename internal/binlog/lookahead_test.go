@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -155,4 +156,40 @@ func TestLookAheadIsBounded(t *testing.T) {
 	if p := l.first(&table{schema: "db", name: "never seen"}, pos(1000+maxTables), false); p == nil {
 		t.Error("a statement that there was no room for is missed")
 	}
+}
+
+// transactionsAhead is what looks through a log of so many transactions of one row.
+func transactionsAhead(t testing.TB, transactions int) (look func()) {
+	sc := new(script).start("b.000001", 4)
+	for n := range transactions {
+		sc.gtid(uint64(n+1)).query("BEGIN").table(1, "t").insert(1, 1).xid()
+	}
+	wire, begin, end := sent(sc.events), source.Position{File: "b.000001", Offset: 4}, source.Position{File: "b.000001", Offset: sc.at}
+	s := offline(t, newRecorder(t), begin)
+	return func() {
+		c := newLookout(s, &lookahead{of: map[name][]ddlPoint{}, end: begin}, source.NewPackets(bytes.NewReader(wire), 0))
+		if err := c.run(t.Context(), end); err != nil || c.ahead.end != end {
+			t.Fatalf("looked through up to %v of %v: %v", c.ahead.end, end, err)
+		}
+	}
+}
+
+// However long the log ahead is, looking through it makes no garbage.
+func TestLookAheadAllocatesNothingForATransaction(t *testing.T) {
+	few, many := testing.AllocsPerRun(5, transactionsAhead(t, 10)), testing.AllocsPerRun(5, transactionsAhead(t, 2000))
+	if many > few+5 {
+		t.Errorf("%v allocations for 10 transactions, %v for 2000", few, many)
+	}
+}
+
+func BenchmarkLookAhead(b *testing.B) {
+	const transactions = 4096
+	look := transactionsAhead(b, transactions)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		look()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*transactions), "ns/tx")
 }

@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -14,6 +15,7 @@ type lookout struct {
 	s     *stream // that looks ahead
 	ahead *lookahead
 	read  *stream // of the lookout itself; nothing is selected in it
+	file  uint64  // number of the file that ahead ends in
 }
 
 // scan looks through the log from where it was looked through up to a place, or its end if that comes first: what is not
@@ -46,6 +48,7 @@ func scan(ctx context.Context, s *stream, ahead *lookahead, to source.Position) 
 // newLookout makes a lookout that goes on where the log was looked through to.
 func newLookout(s *stream, ahead *lookahead, packets *source.Packets) *lookout {
 	c := &lookout{s: s, ahead: ahead}
+	c.file, _ = source.FileNumber(ahead.end.File)
 	r := New(Config{Source: s.r.cfg.Source, Handler: c, Selected: func(string, string) bool { return false }})
 	r.silence = s.r.silence
 	c.read = newStream(r, &progress{server: s.progress.server, boundary: ahead.end}, newTables(r.cfg.Selected), packets)
@@ -55,9 +58,14 @@ func newLookout(s *stream, ahead *lookahead, packets *source.Packets) *lookout {
 
 func (c *lookout) run(ctx context.Context, to source.Position) error {
 	c.read.packets.SetTimeout(searchTimeout)
-	for c.ahead.end.Before(to) {
+	last, _ := source.FileNumber(to.File)
+	for first := true; !c.through(last, to.Offset); first = false {
 		before := c.read.cursor
-		err := c.read.next(ctx, func() { c.read.packets.SetTimeout(c.read.r.silence) })
+		err := c.read.next(ctx, func() {
+			if first {
+				c.read.packets.SetTimeout(c.read.r.silence)
+			}
+		})
 		switch {
 		case errors.Is(err, errEnded):
 			return nil
@@ -74,11 +82,21 @@ func (c *lookout) run(ctx context.Context, to source.Position) error {
 	return nil
 }
 
-// looked notes how far the log was looked through.
+// through says whether the log was looked through up to a place.
+func (c *lookout) through(file, offset uint64) bool {
+	return c.file > file || c.file == file && c.ahead.end.Offset >= offset
+}
+
+// looked notes how far the log was looked through. It is called for every event.
 func (c *lookout) looked() {
-	if c.read.skipTo == 0 || c.read.cursor.end >= c.read.skipTo {
-		c.ahead.end = source.Position{File: c.read.cursor.file, Offset: c.read.cursor.end}
+	read, end := &c.read.cursor, &c.ahead.end
+	if c.read.skipTo > 0 && read.end < c.read.skipTo {
+		return
 	}
+	if end.File != read.file {
+		end.File, c.file = read.file, read.number
+	}
+	end.Offset = read.end
 }
 
 // harmless tells what a reader of rows must not pass over, but one of other things may.
@@ -88,6 +106,9 @@ func harmless(err error) bool {
 
 // statement notes a statement that changes the definition of a selected table.
 func (c *lookout) statement(ctx context.Context, e *event, q query) error {
+	if bytes.Equal(q.text, beginText) { // nearly all are
+		return nil
+	}
 	text, kind, effects, err := q.read(func() (charsets, error) { return c.s.r.catalog.charsets(ctx) })
 	if err != nil {
 		return err
