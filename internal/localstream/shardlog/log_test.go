@@ -123,6 +123,24 @@ func TestReadsBackWhatWasAppended(t *testing.T) {
 	}
 }
 
+// An answer holds what was there when it was asked for: against a writer that does not pause, it would never be complete.
+func TestReadLeavesWhatComesMeanwhile(t *testing.T) {
+	for name, segment := range map[string]int64{"in one segment": 1 << 20, "in several": 100} {
+		l := mustOpen(t, Config{Dir: t.TempDir(), SegmentBytes: segment})
+		mustAppend(t, l, "a", "b", "c")
+		asked := l.Bounds().Next
+		mustAppend(t, l, "d")
+		mustAppend(t, l, "e")
+		got, c, err := l.readUpTo(asked, Cursor{Counter: 1}, 100, 1<<20)
+		if err != nil || len(got) != 3 || c.Counter != asked {
+			t.Fatalf("%s: got %d records and %+v, %v", name, len(got), c, err)
+		}
+		if got, c, err = l.Read(c, 100, 1<<20); err != nil || len(got) != 2 || string(got[0].Data) != "d" || c.Counter != asked+2 {
+			t.Errorf("%s: then got %d records and %+v, %v", name, len(got), c, err)
+		}
+	}
+}
+
 func TestReadKeepsToItsLimits(t *testing.T) {
 	l := mustOpen(t, Config{Dir: t.TempDir(), SegmentBytes: 300})
 	big := strings.Repeat("b", 5000)

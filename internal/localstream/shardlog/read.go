@@ -52,7 +52,15 @@ func (l *Log) Size() int64 {
 
 // Read returns records from the one at c on: at most limit of them, and no more than maxBytes of keys and data unless
 // the first alone has more. It returns none at the end of the log. The second value is where to go on.
+//
+// What is appended meanwhile is left for the next call. Reading on to where the log ends by then would, against writers
+// that are as fast, end at the limits only, and keep from the caller for seconds what was there when it asked.
 func (l *Log) Read(c Cursor, limit, maxBytes int) ([]Record, Cursor, error) {
+	return l.readUpTo(l.Bounds().Next, c, limit, maxBytes)
+}
+
+// readUpTo is Read of the records in front of the one with the counter end.
+func (l *Log) readUpTo(end uint64, c Cursor, limit, maxBytes int) ([]Record, Cursor, error) {
 	var out []Record
 	bytes := 0
 	for len(out) < limit {
@@ -64,14 +72,14 @@ func (l *Log) Read(c Cursor, limit, maxBytes int) ([]Record, Cursor, error) {
 			return out, c, nil // the end
 		}
 		full, err := l.readSegment(s, following, &c, func(r frame) bool {
-			if len(out) == limit || len(out) > 0 && bytes+len(r.Key)+len(r.Data) > maxBytes {
+			if r.Counter >= end || len(out) == limit || len(out) > 0 && bytes+len(r.Key)+len(r.Data) > maxBytes {
 				return false
 			}
 			bytes += len(r.Key) + len(r.Data)
 			out = append(out, r.Record)
 			return true
 		})
-		if err != nil || full {
+		if err != nil || full || c.Counter >= end {
 			return out, c, err
 		}
 	}
