@@ -19,24 +19,23 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 func appendInside[T string | []byte](dst []byte, s T) []byte {
 	done := 0
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := decodeRune(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(append(dst, s[done:i]...), "\uFFFD"...)
-				done = i + 1
-			}
-			i += size
+		if n := schema.PlainRun([]byte(s[i:])); n > 0 { // (The conversion copies nothing.)
+			i += n
 			continue
 		}
-		if c >= ' ' && c != '"' && c != '\\' {
+		if c := s[i]; c < utf8.RuneSelf {
+			dst = append(dst, s[done:i]...)
+			dst = schema.AppendEscape(dst, c)
 			i++
+			done = i
 			continue
 		}
-		dst = append(dst, s[done:i]...)
-		dst = schema.AppendEscape(dst, c)
-		i++
-		done = i
+		r, size := decodeRune(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			dst = append(append(dst, s[done:i]...), "\uFFFD"...)
+			done = i + 1
+		}
+		i += size
 	}
 	return append(dst, s[done:]...)
 }

@@ -67,7 +67,7 @@ func tableDecoder(name string) decodeFunc {
 func (t *charTable) decode(dst, s []byte) ([]byte, int) {
 	for i := 0; i < len(s); {
 		if t.ascii {
-			if n := plainRun(s[i:]); n > 0 {
+			if n := PlainRun(s[i:]); n > 0 {
 				dst = append(dst, s[i:i+n]...)
 				i += n
 				continue

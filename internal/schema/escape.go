@@ -38,7 +38,7 @@ func appendString(dst, s []byte) ([]byte, int) {
 func appendEscaped(dst, s []byte) ([]byte, int) {
 	from := 0 // s[from:i] is still to be copied
 	for i := 0; i < len(s); {
-		if n := plainRun(s[i:]); n > 0 {
+		if n := PlainRun(s[i:]); n > 0 {
 			i += n
 			continue
 		}
@@ -58,8 +58,8 @@ func appendEscaped(dst, s []byte) ([]byte, int) {
 	return append(dst, s[from:]...), -1
 }
 
-// plainRun is the number of bytes at the start of s that are plain ASCII. It looks at eight bytes at a time.
-func plainRun(s []byte) int {
+// PlainRun is the number of bytes at the start of s that stand for themselves in a JSON string and are ASCII. It looks at eight bytes at a time.
+func PlainRun(s []byte) int {
 	const (
 		ones  = 0x0101010101010101
 		tops  = 0x8080808080808080

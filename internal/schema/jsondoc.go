@@ -295,7 +295,7 @@ func (d *docWriter) temporal(typ byte, data []byte) bool {
 func (d *docWriter) quoted(s []byte) bool {
 	d.dst = append(d.dst, '\\', '"')
 	for len(s) > 0 {
-		n := plainRun(s)
+		n := PlainRun(s)
 		for n < len(s) && byteKinds[s[n]] != escaped {
 			n++
 		}
