@@ -18,7 +18,9 @@ type catalog struct {
 	server source.Server // that has to answer
 	conn   *client.Conn
 	sets   charsets
-	end    func(ctx context.Context) (source.Position, error) // for tests; nil: ask the server
+
+	impatient *client.Conn                                       // conn, once it has been told to wait for locks for a short time only
+	end       func(ctx context.Context) (source.Position, error) // for tests; nil: ask the server
 }
 
 // table is the present definition of a table; nil without an error if there is none.
@@ -64,8 +66,11 @@ func (c *catalog) fence(ctx context.Context, schemaName, name string) error {
 		return nil
 	}
 	return c.with(ctx, func(conn *client.Conn) error {
-		if err := source.Exec(ctx, conn, "SET SESSION lock_wait_timeout = 3"); err != nil {
-			return err
+		if c.impatient != conn {
+			if err := source.Exec(ctx, conn, "SET SESSION lock_wait_timeout = 3"); err != nil {
+				return err
+			}
+			c.impatient = conn
 		}
 		err := source.Exec(ctx, conn, "SELECT 1 FROM "+schema.QuoteIdent(schemaName)+"."+schema.QuoteIdent(name)+" LIMIT 0")
 		if my, ok := errors.AsType[*mysql.MyError](err); ok && (my.Code == mysql.ER_NO_SUCH_TABLE || my.Code == mysql.ER_BAD_DB_ERROR) {

@@ -3,6 +3,7 @@ package binlog
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -27,5 +28,37 @@ func TestRefusedAtTheDoorIsNoFaultOfATable(t *testing.T) {
 	denied := &mysql.MyError{Code: mysql.ER_TABLEACCESS_DENIED_ERROR, Message: "SELECT command denied"}
 	if got := loadFailed(&table{}, record.Place{}, denied); !isA[*TableError](got) {
 		t.Errorf("%v does not suspend the table", got)
+	}
+}
+
+// Waiting for locks is limited on every connection for definitions, and each is told so once.
+func TestFenceLimitsItsWaits(t *testing.T) {
+	s := testservers.SharedMySQL(t)
+	b := newBench(t, s, "CREATE TABLE t (id INT PRIMARY KEY)")
+	told := func() (n int) {
+		for _, row := range s.MustQuery(t, "SHOW GLOBAL STATUS LIKE 'Com_set_option'") {
+			n, _ = strconv.Atoi(row[1])
+		}
+		return n
+	}
+	c := catalog{cfg: b.config(), server: b.info}
+	defer c.close()
+	for range 2 {
+		if _, err := c.settled(t.Context(), b.db, "t"); err != nil { // opens the connection
+			t.Fatal(err)
+		}
+		before := told()
+		for range 3 {
+			if _, err := c.settled(t.Context(), b.db, "t"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := told() - before; n != 0 {
+			t.Errorf("an option was set %d times more", n)
+		}
+		if got, err := c.conn.Execute("SELECT @@SESSION.lock_wait_timeout"); err != nil || len(got.Values) != 1 || got.Values[0][0].AsUint64() != 3 {
+			t.Errorf("waits are not limited: %v", err)
+		}
+		c.close()
 	}
 }
