@@ -68,6 +68,9 @@ func (e *emitter) passOver(id tableID) {
 // unrenderable finds, in an error about a row, a fault that lies in the table and not in the stream, and names its
 // cure. Another attempt would meet it again.
 func unrenderable(err error, id tableID) (error, bool) {
+	if err == nil { // of nearly every rows event
+		return nil, false
+	}
 	var (
 		column   *schema.ColumnError
 		mismatch *schema.MismatchError
