@@ -141,6 +141,37 @@ func TestReadLeavesWhatComesMeanwhile(t *testing.T) {
 	}
 }
 
+// Whoever reads while others write is not sent to the start of the segment again for what they have appended meanwhile.
+func TestReadingGoesOnWhereItWas(t *testing.T) {
+	l := mustOpen(t, Config{Dir: t.TempDir(), SegmentBytes: 1 << 20})
+	mustAppend(t, l, "a", "b", "c")
+	c := Cursor{Counter: 1}
+	s, following, err := l.segmentOf(c.Counter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.readSegment(s, following, &c, func(r frame) bool {
+		if r.Counter == 3 {
+			mustAppend(t, l, "d", "e")
+		}
+		return true
+	}); err != nil || c.Counter != 4 {
+		t.Fatalf("read up to %+v, %v", c, err)
+	}
+	s, _, err = l.segmentOf(c.Counter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(l.path(s.first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, at := s.open(f, "segment", c); at != c.Counter {
+		t.Errorf("record %d is looked for from record %d on", c.Counter, at)
+	}
+}
+
 func TestReadKeepsToItsLimits(t *testing.T) {
 	l := mustOpen(t, Config{Dir: t.TempDir(), SegmentBytes: 300})
 	big := strings.Repeat("b", 5000)

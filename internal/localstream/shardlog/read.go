@@ -112,7 +112,8 @@ func (l *Log) segmentOf(counter uint64) (s segment, following uint64, err error)
 }
 
 // readSegment hands the frames of s from c on to take until it says no, and moves c behind what was taken. It reports
-// whether take said no. At the end of s, c is at the segment that follows.
+// whether take said no. At the end of s, c hints at that end: what comes next may have been appended to s meanwhile, and
+// another segment is read from its start anyway.
 func (l *Log) readSegment(s segment, following uint64, c *Cursor, take func(frame) bool) (stopped bool, err error) {
 	path := l.path(s.first)
 	f, err := os.Open(path)
@@ -132,10 +133,7 @@ func (l *Log) readSegment(s segment, following uint64, c *Cursor, take func(fram
 			if expect != following {
 				return false, fr.corrupt(fmt.Sprintf("the segment ends before record %d where it has to hold up to %d", expect, following-1))
 			}
-			*c = Cursor{Counter: following, Segment: following, Offset: int64(headerSize)}
-			if following == l.Bounds().Next { // the record to come may still go into this segment
-				*c = Cursor{Counter: following, Segment: s.first, Offset: fr.off}
-			}
+			*c = Cursor{Counter: following, Segment: s.first, Offset: fr.off}
 			return false, nil
 		}
 		if err != nil {
