@@ -54,8 +54,8 @@ func (e *event) parse(data []byte) error {
 
 // begin makes e the event that begins with data.
 func (e *event) begin(data []byte) error {
-	*e = event{}
 	if len(data) < eventHeader {
+		*e = event{}
 		return fmt.Errorf("%w: it has %d bytes where a header alone takes %d", ErrCorrupt, len(data), eventHeader)
 	}
 	*e = event{

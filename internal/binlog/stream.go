@@ -119,7 +119,9 @@ func (s *stream) take(ctx context.Context, data []byte) error {
 	if err != nil {
 		return s.fail(*e, err)
 	}
-	s.r.metrics.count(e.kind, len(data))
+	if s.statement == nil { // (Nobody sees the counters of who looks ahead.)
+		s.r.metrics.count(e.kind, len(data))
+	}
 	switch {
 	case e.kind == replication.FORMAT_DESCRIPTION_EVENT:
 	case e.artificial() && (e.kind == replication.ROTATE_EVENT) || s.decoder == nil:
