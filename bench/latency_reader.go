@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/requestbody"
 )
 
 // lookPause is between two looks at a shard that has nothing new.
@@ -34,7 +36,7 @@ type watch struct {
 // watchStream begins to watch for n rows, from what comes next on.
 func watchStream(ctx context.Context, endpoint string, first, n int64) (*watch, error) {
 	w := &watch{first: first, readable: make([]time.Duration, n)}
-	w.api = kinesis.New(kinesis.Options{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: awsConfig().Credentials})
+	w.api = kinesis.New(kinesis.Options{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: awsConfig().Credentials, APIOptions: requestbody.Options()})
 	shards, err := w.api.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String(streamName)})
 	if err != nil {
 		return nil, err
