@@ -146,6 +146,33 @@ var answers = map[string]bool{
 	``:                                   false,
 }
 
+// An answer has the shards of many lanes in turn, and so has the next one.
+func TestNamesOfShardsAreKept(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates too")
+	}
+	var parts []string
+	for i := range MaxRecordsPerRequest {
+		parts = append(parts, fmt.Sprintf(`{"SequenceNumber":"4954346307654800757710509%d","ShardId":"shardId-%012d"}`, i, i/4%64))
+	}
+	memory := []byte(`{"FailedRecordCount":0,"Records":[` + strings.Join(parts, ",") + `]}`)
+	var r answerReader
+	read := func() {
+		if !r.read(textOf(memory)) {
+			t.Fatal("it is not understood")
+		}
+	}
+	read()
+	first := *r.records[4].ShardId
+	if got := testing.AllocsPerRun(10, read); got > 0 {
+		t.Errorf("%v allocations to read an answer again", got)
+	}
+	clear(memory)
+	if first != "shardId-000000000001" || first != *r.records[4].ShardId {
+		t.Errorf("a shard's name is %q when the answer's memory is used again, want it kept", first)
+	}
+}
+
 func TestWireReadsWhatTheSDKReads(t *testing.T) {
 	for body, fast := range answers {
 		compareAnswer(t, body)

@@ -15,6 +15,7 @@ type answerReader struct {
 	records []types.PutRecordsResultEntry
 	strings []string // what records point to
 	shard   string   // the last one, which mostly is the next one too
+	shards  map[string]string
 
 	in    string
 	at    int  // what comes before this is read
@@ -94,12 +95,21 @@ func (r *answerReader) optional(keep func(string) string) *string {
 
 func itself(s string) string { return s }
 
-// sameShard is strings.Clone for what mostly is the same.
+// sameShard is strings.Clone for what mostly is the same, and one of the stream's shards.
 func (r *answerReader) sameShard(id string) string {
-	if id != r.shard {
-		r.shard = strings.Clone(id)
+	if id == r.shard {
+		return r.shard
 	}
-	return r.shard
+	known, ok := r.shards[id]
+	if !ok {
+		if r.shards == nil {
+			r.shards = make(map[string]string)
+		}
+		known = strings.Clone(id)
+		r.shards[known] = known
+	}
+	r.shard = known
+	return known
 }
 
 // open reads the begin of an object or array, and says whether there is something in it.
