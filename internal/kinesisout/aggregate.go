@@ -96,21 +96,23 @@ func appendAggregate(dst []byte, first *item) []byte {
 	return append(dst, sum[:]...)
 }
 
-// largestPacks is how much memory for aggregates a lane keeps for its next request.
+// largestPacks is how much memory for aggregates is kept for the next request.
 const largestPacks = 1 << 20
 
-// packs gives empty memory for all aggregates of the batch: it must not move while entries point into it.
-func (l *lane) packs() []byte {
+// packs gives empty memory for all aggregates of the request: it must not move while entries point into it.
+func (r *request) packs() []byte {
 	size := 0
-	for _, it := range l.batch {
-		if it.packed != nil {
-			size += it.joined - it.keyLen
+	for _, l := range r.lanes {
+		for _, it := range l.batch {
+			if it.packed != nil {
+				size += it.joined - it.keyLen
+			}
 		}
 	}
 	if size > largestPacks {
-		l.scratch = nil
+		r.scratch = nil
 		return make([]byte, 0, size)
 	}
-	l.scratch = slices.Grow(l.scratch[:0], size)
-	return l.scratch
+	r.scratch = slices.Grow(r.scratch[:0], size)
+	return r.scratch
 }

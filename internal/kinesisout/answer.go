@@ -14,26 +14,27 @@ import (
 const barrenTooLong = 10
 
 // failed deals with a request that has no answer, or one for the whole of it. Everything is sent again: what was
-// stored although we were not told is stored twice.
-func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ error) {
+// stored although we were not told is stored twice. Unless there were too many requests, the next one has nothing of other
+// lanes: should what failed be this lane's doing, they do not fail with it again.
+func (l *lane) failed(ctx context.Context, now time.Time, err error) (pause time.Duration, _ error) {
 	l.took = l.took[:0]
 	for _, it := range l.batch {
 		l.took = append(l.took, false)
-		l.pace.sent(time.Now(), it.wireSize(), 1) // it may have been
+		l.pace.sent(now, it.wireSize(), 1) // it may have been
 	}
-	l.settle()
+	l.settle(now)
 	if ctx.Err() != nil {
 		return 0, nil // we were cut off; the stream is not to blame
 	}
-	l.w.metrics.failures.Inc()
 	l.barren++
 	v, code, hint := classifyCall(err)
+	l.suspect = v != throttled
 	switch v {
 	case fatal:
 		return 0, &Error{Step: stepPut, Stream: l.w.cfg.stream(), Code: code, Hint: hint, Err: err}
 	case throttled:
 		l.w.metrics.throttled.WithLabelValues(l.shard.id).Add(float64(len(l.batch)))
-		l.wasThrottled(time.Now())
+		l.wasThrottled(now)
 	case missing:
 		l.w.lookAgain() // whoever lists the shards finds out whether the stream is gone
 	}
@@ -43,8 +44,9 @@ func (l *lane) failed(ctx context.Context, err error) (pause time.Duration, _ er
 	return l.pause(), nil
 }
 
-// answered deals with the answers to the records of a request.
-func (l *lane) answered(answers []types.PutRecordsResultEntry) (pause time.Duration, fault error) {
+// answered deals with the answers to the records of its batch, and says what the stream took.
+func (l *lane) answered(now time.Time, answers []types.PutRecordsResultEntry) (took tally, pause time.Duration, fault error) {
+	l.suspect = false
 	l.took = l.took[:0]
 	refused, slow := -1, false // index of the last one; a shard is at its limit
 	for i := range answers {
@@ -68,14 +70,14 @@ func (l *lane) answered(answers []types.PutRecordsResultEntry) (pause time.Durat
 			}
 		}
 	}
-	progress := l.settle()
+	took = l.settle(now)
 	if slow {
-		l.wasThrottled(time.Now())
+		l.wasThrottled(now)
 	}
 	if fault != nil {
-		return 0, fault
+		return took, 0, fault
 	}
-	return l.paceAfter(progress, refused, answers), nil
+	return took, l.paceAfter(took.records > 0, refused, answers), nil
 }
 
 // judge reads the answer to one record.
@@ -120,10 +122,21 @@ func (l *lane) paceAfter(progress bool, refused int, answers []types.PutRecordsR
 	return l.pause()
 }
 
+// tally counts accepted records.
+type tally struct {
+	records, aggregates int
+	bytes               int // data and partition keys
+	weight              int // as of the budget
+}
+
+func (t tally) plus(o tally) tally {
+	return tally{t.records + o.records, t.aggregates + o.aggregates, t.bytes + o.bytes, t.weight + o.weight}
+}
+
 // settle acknowledges the accepted records of the batch and puts the others back, to be sent before any later record
-// of their keys. It says whether there was an accepted one.
-func (l *lane) settle() (progress bool) {
-	var records, size, weight, entries, aggregates int
+// of their keys.
+func (l *lane) settle(now time.Time) (took tally) {
+	entries := 0
 	for i, it := range l.batch {
 		if !l.took[i] {
 			continue
@@ -132,13 +145,13 @@ func (l *lane) settle() (progress bool) {
 			if part.ack != nil {
 				part.ack.Acked(part.seq)
 			}
-			records++
-			weight += part.weight()
+			took.records++
+			took.weight += part.weight()
 		}
 		entries++
-		size += it.wireSize()
+		took.bytes += it.wireSize()
 		if it.packed != nil {
-			aggregates++
+			took.aggregates++
 		}
 	}
 
@@ -158,13 +171,19 @@ func (l *lane) settle() (progress bool) {
 		}
 		l.batch[i] = nil
 	}
-	if records == 0 {
-		return false
+	if entries > 0 {
+		l.pace.sent(now, took.bytes, entries)
 	}
-	l.w.metrics.records.Add(float64(records))
-	l.w.metrics.bytes.Add(float64(size))
-	l.w.metrics.aggregates.Add(float64(aggregates))
-	l.pace.sent(time.Now(), size, entries)
-	l.w.budget.give(weight, records)
-	return true
+	return took
+}
+
+// settled counts what was settled, and gives its room in the queue back.
+func (w *Writer) settled(t tally) {
+	if t.records == 0 {
+		return
+	}
+	w.metrics.records.Add(float64(t.records))
+	w.metrics.bytes.Add(float64(t.bytes))
+	w.metrics.aggregates.Add(float64(t.aggregates))
+	w.budget.give(t.weight, t.records)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // NewClient makes a client that suits a Writer: it never retries by itself, since a retry inside the client would hide
-// throttling and lost answers, and it keeps a connection for every lane. endpoint "" is AWS's own.
+// throttling and lost answers, and it keeps a connection for every request that is on its way. endpoint "" is AWS's own.
 func NewClient(cfg aws.Config, endpoint string) *kinesis.Client {
 	return kinesis.NewFromConfig(cfg, func(o *kinesis.Options) {
 		if endpoint != "" {

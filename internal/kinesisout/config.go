@@ -102,7 +102,7 @@ func optional(s string) *string {
 	return &s
 }
 
-// Ack is told when a record is durable in the stream: once for each record, from a lane's goroutine, which waits for
+// Ack is told when a record is durable in the stream: once for each record, from a sender's goroutine, which waits for
 // it; so it must be quick and must not call the Writer.
 type Ack interface {
 	Acked(seq uint64)

@@ -67,10 +67,11 @@ type fakeKinesis struct {
 	describes int
 	sizes     []int
 	faults    []string
+	under     map[string]bool // keys of which a record is on its way
 }
 
 func newFake(t *testing.T, shards int) *fakeKinesis {
-	f := &fakeKinesis{t: t, ledger: newLedger(), pageSize: 1000}
+	f := &fakeKinesis{t: t, ledger: newLedger(), pageSize: 1000, under: make(map[string]bool)}
 	f.summary.StreamStatus = types.StreamStatusActive
 	width := new(big.Int).Div(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(int64(shards)))
 	for i := range shards {
@@ -155,6 +156,7 @@ func (f *fakeKinesis) PutRecords(ctx context.Context, in *kinesis.PutRecordsInpu
 	call := f.calls
 	f.inspect(in)
 	f.mu.Unlock()
+	defer f.leave(in)
 	if f.plan != nil {
 		broken = f.plan(call, in)
 	}
@@ -193,11 +195,30 @@ func (f *fakeKinesis) inspect(in *kinesis.PutRecordsInput) {
 		size += len(key) + len(e.Data)
 		if e.ExplicitHashKey == nil {
 			f.inspectEntry(key, e.Data)
+			if f.under[key] {
+				f.complain("two requests with key %q are under way", key)
+			}
+		}
+	}
+	for _, e := range in.Records {
+		if e.ExplicitHashKey == nil {
+			f.under[strings.Clone(*e.PartitionKey)] = true
 		}
 	}
 	f.sizes = append(f.sizes, size)
 	if len(in.Records) > MaxRecordsPerRequest {
 		f.complain("a request has %d records", len(in.Records))
+	}
+}
+
+// leave notes that a request is not under way any more.
+func (f *fakeKinesis) leave(in *kinesis.PutRecordsInput) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range in.Records {
+		if e.ExplicitHashKey == nil {
+			delete(f.under, *e.PartitionKey)
+		}
 	}
 }
 

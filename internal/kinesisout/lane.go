@@ -1,46 +1,41 @@
 package kinesisout
 
 import (
-	"context"
-	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// lane sends the records of one shard's hash range, one request at a time.
+// lane has the records of one shard's hash range. A request takes some of them; until it is answered, the lane stands in
+// no line and no other request takes more.
 type lane struct {
 	w     *Writer
+	line  *line
 	shard shard
-	wake  chan struct{} // one token: something was pushed while the lane was idle
 
 	throttledAt atomic.Int64 // when the shard refused something last, Unix nanoseconds
 
 	mu    sync.Mutex // covers queue, page and idle
 	queue queue
 	page  *page // which is filled; nil: none is
-	idle  bool
+	idle  bool  // it had nothing, and left the line: the next push brings it back
 
-	// What follows belongs to the goroutine of run.
+	// What follows belongs to whoever has the lane: the sender that took it out of the line, until the lane is back.
 	batch   []*item
-	scratch []byte // memory of aggregates
 	pace    pace
-	told    rates // what the metrics say of it
-	entries []types.PutRecordsRequestEntry
-	keys    []string
-	took    []bool // which of the batch were accepted
-	wire    wire
-	attempt int // requests since the last that was answered with an accepted record
-	barren  int // requests in a row without an accepted record
+	told    rates     // what the metrics say of it
+	held    time.Time // since when its pace has held records back; zero: it does not
+	took    []bool    // which of the batch were accepted
+	attempt int       // requests since the last that was answered with an accepted record
+	barren  int       // requests in a row without an accepted record
+	suspect bool      // its last request failed as a whole
+
+	next  *lane     // behind it in the line
+	until time.Time // how long it rests, or has rested
 }
 
-func newLane(w *Writer, s shard) *lane {
-	return &lane{w: w, shard: s, wake: make(chan struct{}, 1), queue: newQueue(), wire: wire{bodies: &w.bodies}}
+func newLane(w *Writer, s shard, q *line) *lane {
+	return &lane{w: w, line: q, shard: s, queue: newQueue()}
 }
 
 // put queues a copy of a record.
@@ -88,7 +83,7 @@ func (l *lane) unlockAndWake() {
 	l.idle = false
 	l.mu.Unlock()
 	if idle {
-		l.wake <- struct{}{}
+		l.line.push(l)
 	}
 }
 
@@ -112,50 +107,60 @@ func (l *lane) take(room room) bool {
 	return !l.idle
 }
 
-// run sends until stop is closed or ctx is done; a request that is under way when stop is closed is finished. The
-// error is one that ends the Writer.
-func (l *lane) run(ctx context.Context, stop <-chan struct{}) error {
-	for {
-		select {
-		case <-stop:
-			return nil
-		case <-ctx.Done():
-			return nil
-		default:
-		}
-		room := l.pace.room(time.Now(), l.w.paced.Load())
-		l.tellPace()
-		if room.wait > 0 {
-			l.hold(ctx, stop, room.wait)
-			continue
-		}
-		if !l.take(room) {
-			select {
-			case <-l.wake:
-			case <-stop:
-			case <-ctx.Done():
-			}
-			continue
-		}
-		pause, err := l.send(ctx)
-		if err != nil {
-			return err
-		}
-		if pause > 0 {
-			sleep(ctx, stop, pause)
-		}
+// outcome is what came of a lane whose turn it was.
+type outcome int
+
+const (
+	joined outcome = iota // its records are in the request
+	idles                 // it has none
+	rests                 // its pace, or a pause, does not allow any yet
+	waits                 // the request has no room for its next one
+)
+
+// join gives the request what the lane may send now.
+func (l *lane) join(r *request, now time.Time) outcome {
+	if l.suspect && len(r.lanes) > 0 {
+		return waits
 	}
+	room := l.pace.room(now, l.w.paced.Load())
+	l.tellPace()
+	l.hold(now, room.wait)
+	if room.wait > 0 {
+		return rests
+	}
+	rest := r.rest()
+	if len(r.lanes) > 0 && !l.fits(rest.bytes) {
+		return waits
+	}
+	if !l.take(room.min(rest)) {
+		return idles
+	}
+	r.add(l)
+	return joined
 }
 
-// hold waits until the shard's pace allows more.
-func (l *lane) hold(ctx context.Context, stop <-chan struct{}, wait time.Duration) {
+// fits says whether the next record has no more than so many bytes.
+func (l *lane) fits(bytes int) bool {
 	l.mu.Lock()
-	waiting := !l.queue.empty()
-	l.mu.Unlock()
-	begun := time.Now()
-	sleep(ctx, stop, wait)
-	if waiting {
-		l.w.metrics.paced.WithLabelValues(l.shard.id).Add(time.Since(begun).Seconds())
+	defer l.mu.Unlock()
+	next, _ := l.queue.head()
+	return next == nil || next.wireSize() <= bytes
+}
+
+// hold notes for how long the shard's pace holds records back, and makes the lane rest for that long.
+func (l *lane) hold(now time.Time, wait time.Duration) {
+	if !l.held.IsZero() {
+		l.w.metrics.paced.WithLabelValues(l.shard.id).Add(now.Sub(l.held).Seconds())
+		l.held = time.Time{}
+	}
+	if wait == 0 {
+		return
+	}
+	l.until = now.Add(wait)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.queue.empty() {
+		l.held = now
 	}
 }
 
@@ -168,53 +173,4 @@ func (l *lane) tellPace() {
 	l.told = now
 	l.w.metrics.paceBytes.WithLabelValues(l.shard.id).Set(now.bytes)
 	l.w.metrics.paceRecords.WithLabelValues(l.shard.id).Set(now.records)
-}
-
-// send makes one request of the batch and deals with its answer. It returns how long to wait before the next one.
-func (l *lane) send(ctx context.Context) (pause time.Duration, err error) {
-	out, err := l.call(ctx)
-	if err != nil {
-		return l.failed(ctx, err)
-	}
-	return l.answered(out.Records)
-}
-
-// call makes the request.
-func (l *lane) call(ctx context.Context) (*kinesis.PutRecordsOutput, error) {
-	w := l.w
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
-	defer cancel()
-	begun := time.Now()
-	out, err := w.cfg.API.PutRecords(ctx, &kinesis.PutRecordsInput{
-		StreamName: w.cfg.name(), StreamARN: w.cfg.arn(), Records: l.request(),
-	}, l.wire.use)
-	w.metrics.latency.Observe(time.Since(begun).Seconds())
-	if err == nil && len(out.Records) != len(l.batch) {
-		err = fmt.Errorf("the answer tells of %d records, %d were sent", len(out.Records), len(l.batch))
-	}
-	return out, err
-}
-
-// request makes the request's entries. Data and keys are the queue's memory.
-func (l *lane) request() []types.PutRecordsRequestEntry {
-	clear(l.entries)
-	l.entries = slices.Grow(l.entries[:0], len(l.batch))
-	l.keys = slices.Grow(l.keys[:0], len(l.batch)) // it must not move while entries point into it
-	packs, resent := l.packs(), 0
-	for _, it := range l.batch {
-		resent += it.attempt()
-		l.keys = append(l.keys, textOf(it.key()))
-		entry := types.PutRecordsRequestEntry{Data: it.data(), PartitionKey: &l.keys[len(l.keys)-1]}
-		if it.packed != nil {
-			mark := len(packs)
-			packs = appendAggregate(packs, it)
-			entry.Data = packs[mark:]
-		}
-		if it.hashKey != "" {
-			entry.ExplicitHashKey = aws.String(it.hashKey)
-		}
-		l.entries = append(l.entries, entry)
-	}
-	l.w.metrics.resent.Add(float64(resent))
-	return l.entries
 }

@@ -11,31 +11,47 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// half says in which half of the hash range, and so in which of two shards, a request's records belong.
-func half(in *kinesis.PutRecordsInput) int {
-	if placeOf(in.Records[0]).Cmp(new(big.Int).Lsh(big.NewInt(1), 127)) < 0 {
+// half says in which half of the hash range, and so in which of two shards, a record belongs.
+func half(e types.PutRecordsRequestEntry) int {
+	if placeOf(e).Cmp(new(big.Int).Lsh(big.NewInt(1), 127)) < 0 {
 		return 0
 	}
 	return 1
 }
 
+// halves says which of two shards a request has records of.
+func halves(in *kinesis.PutRecordsInput) (has [2]bool) {
+	for _, e := range in.Records {
+		has[half(e)] = true
+	}
+	return has
+}
+
 // A shard that takes nothing for an hour, whether it refuses each record or the requests fail, stops no other one. Its own
 // lane tries again with pauses of up to five seconds, and in the end has lost and overtaken nothing.
 func TestAStuckLaneStopsNoOther(t *testing.T) {
-	for name, broken := range map[string]fault{
-		"refused": {refuse: func(int, string) string { return "InternalFailure" }},
-		"failed":  {err: errors.New("connection reset")},
+	for name, broken := range map[string]func(in *kinesis.PutRecordsInput) fault{
+		"refused": func(in *kinesis.PutRecordsInput) fault {
+			return fault{refuse: func(i int, _ string) string {
+				if half(in.Records[i]) == 0 {
+					return "InternalFailure"
+				}
+				return ""
+			}}
+		},
+		"failed": func(*kinesis.PutRecordsInput) fault { return fault{err: errors.New("connection reset")} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t, 2)
 				begun, tries := time.Now(), 0
 				f.plan = func(_ int, in *kinesis.PutRecordsInput) fault {
-					if half(in) == 0 && time.Since(begun) < time.Hour {
+					if halves(in)[0] && time.Since(begun) < time.Hour {
 						tries++
-						return broken
+						return broken(in)
 					}
 					return fault{}
 				}
@@ -78,7 +94,11 @@ func TestLanesTryAgainApart(t *testing.T) {
 			if now > 10*time.Minute {
 				return fault{}
 			}
-			at[half(in)] = append(at[half(in)], now)
+			for i, has := range halves(in) {
+				if has {
+					at[i] = append(at[i], now)
+				}
+			}
 			return fault{err: errors.New("connection reset")}
 		}
 		b := start(t, f, Config{})

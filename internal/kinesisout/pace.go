@@ -32,7 +32,7 @@ const (
 // from the start; elsewhere there are none until the shard throttles. Throttling cuts both rates to a part of what the
 // shard took last; then they rise steadily, up to the known limits, and without those until they are forgotten.
 //
-// It belongs to the goroutine of its lane.
+// It belongs to whoever has its lane.
 type pace struct {
 	known   bool          // the ceiling is what a shard takes
 	bytes   *rate.Limiter // nil: no limit
@@ -64,10 +64,14 @@ func (r rates) plus(o rates) rates { return rates{r.bytes + o.bytes, r.records +
 
 func (r rates) times(f float64) rates { return rates{r.bytes * f, r.records * f} }
 
-// room is how much the next request may hold, or how long to wait before there is one.
+// room is how much the next request may hold, of a lane or in all, or how long to wait before there is one.
 type room struct {
 	records, bytes int
 	wait           time.Duration
+}
+
+func (r room) min(o room) room {
+	return room{records: min(r.records, o.records), bytes: min(r.bytes, o.bytes)}
 }
 
 // ceiling is the rate that no limit is above.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -33,10 +34,18 @@ func (l *lane) settleAll(took func(i int) bool) {
 	for i := range l.batch {
 		l.took = append(l.took, took(i))
 	}
-	l.settle()
+	l.w.settled(l.settle(time.Now()))
 }
 
 func every(int) bool { return true }
+
+// hold makes it a request of the batches of these lanes.
+func (r *request) hold(lanes ...*lane) {
+	r.reset()
+	for _, l := range lanes {
+		r.add(l)
+	}
+}
 
 // What may stay for long must not hold a page, which is memory for a hundred others.
 func TestWhatWaitsHasMemoryOfItsOwn(t *testing.T) {
@@ -137,7 +146,7 @@ func TestMemoryIsNobodyElses(t *testing.T) {
 					delete(want, it)
 				}
 			}
-			l.settle()
+			w.settled(l.settle(time.Now()))
 		}
 		if r.IntN(1000) == 0 {
 			shards := layout{{id: "low"}, {id: "high", start: hash{hi: 1 << 63}}}
@@ -206,6 +215,7 @@ func TestRecordsAllocateNothing(t *testing.T) {
 	w, l := standing(Config{API: NewClient(aws.Config{
 		Region: "eu-west-1", HTTPClient: canned, Credentials: aws.CredentialsProviderFunc(credentials),
 	}, "http://stub")})
+	r := newRequest(w)
 	answers := newCountingHTTP().answers
 	key, data := []byte("shop.customer.00000000"), bytes.Repeat([]byte(`{"data":{"id":1}}`), 30)
 	allocated := func(records int) float64 {
@@ -217,11 +227,9 @@ func TestRecordsAllocateNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for len(l.wake) > 0 {
-				<-l.wake
-			}
 			l.take(room{records: MaxRecordsPerRequest, bytes: MaxRequestBytes})
-			if _, err := l.send(t.Context()); err != nil {
+			r.hold(l)
+			if err := r.send(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if w.budget.used() != 0 {

@@ -33,15 +33,20 @@ func (q *queue) pushBehind(before, it *item) {
 	}
 }
 
+// head is the record that is taken next, or nil, and whether it is one of again.
+func (q *queue) head() (it *item, fromAgain bool) {
+	if len(q.again) > 0 && (q.first == nil || q.again[0].order < q.first.order) {
+		return q.again[0], true
+	}
+	return q.first, false
+}
+
 // take appends to batch what one request may hold, and at least one record if there is one. What it takes must be given
 // to settle or refuse. maxPack is how large an aggregated record may be; 0: there are none.
 func (q *queue) take(batch []*item, maxRecords, maxBytes, maxPack int) []*item {
 	size := 0
 	for len(batch) < maxRecords {
-		it, fromAgain := q.first, false
-		if len(q.again) > 0 && (it == nil || q.again[0].order < it.order) {
-			it, fromAgain = q.again[0], true
-		}
+		it, fromAgain := q.head()
 		if it == nil || len(batch) > 0 && size+it.wireSize() > maxBytes {
 			break
 		}

@@ -3,6 +3,7 @@ package kinesisout
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 // queueOf makes a queue of one record for each letter, whose key it is.
@@ -193,7 +194,7 @@ func TestPutAllocatesLittle(t *testing.T) {
 	w.maxRecord.Store(1 << 20)
 	w.install(layout{{id: "only"}})
 	close(w.ready)
-	l := w.lanes[0]
+	l, r := w.lanes[0], newRequest(w)
 	key, data := []byte("key 000"), make([]byte, 400)
 	round := func() {
 		for i := range 500 {
@@ -202,16 +203,14 @@ func TestPutAllocatesLittle(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for len(l.wake) > 0 {
-			<-l.wake
-		}
 		l.take(room{records: MaxRecordsPerRequest, bytes: MaxRequestBytes})
-		l.request()
+		r.hold(l)
+		r.records()
 		l.took = l.took[:0]
 		for range l.batch {
 			l.took = append(l.took, true)
 		}
-		l.settle()
+		w.settled(l.settle(time.Now()))
 	}
 	round()
 	if got := testing.AllocsPerRun(20, round); got > 50 {
@@ -227,7 +226,7 @@ func BenchmarkPutAndSettle(b *testing.B) {
 	w.maxRecord.Store(1 << 20)
 	w.install(layout{{id: "only"}})
 	close(w.ready)
-	l := w.lanes[0]
+	l, r := w.lanes[0], newRequest(w)
 	key, data := []byte("key 000"), make([]byte, 500)
 	n := 0
 	for b.Loop() {
@@ -238,12 +237,13 @@ func BenchmarkPutAndSettle(b *testing.B) {
 		}
 		n = 0
 		l.take(room{records: MaxRecordsPerRequest, bytes: MaxRequestBytes})
-		l.request()
+		r.hold(l)
+		r.records()
 		l.took = l.took[:0]
 		for range l.batch {
 			l.took = append(l.took, true)
 		}
-		l.settle()
+		w.settled(l.settle(time.Now()))
 		l.mu.Lock()
 		l.idle = false
 		l.mu.Unlock()

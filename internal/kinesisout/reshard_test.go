@@ -258,15 +258,21 @@ func TestEachShardWhenShardsMerge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t, 2)
-				var mu sync.Mutex // covers has and merged: two lanes ask the plan
+				var mu sync.Mutex // covers has and merged: two requests ask the plan
 				has, merged := false, false
 				f.plan = func(_ int, in *kinesis.PutRecordsInput) fault {
 					mu.Lock()
 					defer mu.Unlock()
-					own := aws.ToString(in.Records[0].ExplicitHashKey) == "0" // of the first shard
+					own := func(i int) bool { return aws.ToString(in.Records[i].ExplicitHashKey) == "0" } // of the first shard
 					switch {
-					case own && !has:
+					case own(0) && !has:
 						has = true
+						told.refuse = func(i int, _ string) string {
+							if own(i) {
+								return ""
+							}
+							return "InternalFailure"
+						}
 						return told
 					case !merged && f.stores("fence "):
 						f.merge(0)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,27 +66,22 @@ func (w *Writer) run(ctx context.Context) error {
 	}
 }
 
-// serve runs the lanes until the stream has other shards, which it returns once no request is under way any more.
-// Between two calls a key may change its lane and no record of it is on the way.
+// serve sends what the lanes have until the stream has other shards, which it returns once no request is under way any
+// more. Between two calls a key may change its lane and no record of it is on the way.
 func (w *Writer) serve(ctx context.Context) (layout, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := make(chan struct{})
-	var lanes sync.WaitGroup
+	s := newSenders(w.line, cancel)
 	for _, l := range w.lanes { // only this goroutine changes them
-		lanes.Go(func() {
-			if err := l.run(ctx, stop); err != nil {
-				cancel(err)
-			}
-		})
+		w.line.push(l)
 	}
+	s.begin(ctx)
 	shards, err := w.watch(ctx)
 	if err != nil {
 		cancel(err)
 	}
-	close(stop)
-	lanes.Wait()
-	if err == nil && ctx.Err() != nil { // a lane failed while it finished its request
+	s.end()
+	if err == nil && ctx.Err() != nil { // a request that was finished meanwhile found what ends the Writer
 		err = context.Cause(ctx)
 	}
 	return shards, err
@@ -133,8 +127,9 @@ func (w *Writer) install(shards layout) {
 	former := w.lanes
 	w.layout, w.lanes = shards, nil
 	w.pages.size.Store(int64(pageSize(w.cfg.MaxBytes, len(shards))))
+	w.line = newLine(w, len(shards))
 	for _, s := range shards {
-		w.lanes = append(w.lanes, newLane(w, s))
+		w.lanes = append(w.lanes, newLane(w, s, w.line))
 	}
 	w.inherit(former)
 	for _, it := range queued {

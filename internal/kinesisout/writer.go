@@ -37,6 +37,7 @@ type Writer struct {
 	routing sync.RWMutex // covers layout and lanes: held for reading while a record is routed. Taken before a lane's mu
 	layout  layout
 	lanes   []*lane // of layout's shards
+	line    *line   // in which these stand; of Run's goroutine and, through them, of senders
 }
 
 // New makes a Writer. It does no I/O.

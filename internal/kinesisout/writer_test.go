@@ -73,6 +73,15 @@ func (b *bench) put(key string) {
 	}
 }
 
+// flush waits until everything is acknowledged, and checks every promise.
+func (b *bench) flush() (doubled int) {
+	b.Helper()
+	if err := b.w.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return b.f.mustHold()
+}
+
 // finish flushes, stops, and checks every promise.
 func (b *bench) finish() (doubled int) {
 	b.Helper()
