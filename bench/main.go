@@ -50,7 +50,7 @@ func run() error {
 	flag.Int64Var(&s.Changes, "changes", 1_000_000, "row changes to replicate")
 	flag.Int64Var(&s.TxRows, "tx-rows", 1000, "row changes in one transaction")
 	flag.IntVar(&s.Repeat, "repeat", 3, "how often what goals are measured with is measured; the median counts")
-	flag.Int64Var(&s.Deliver, "deliver-mib", 384, "record bytes to deliver")
+	flag.Int64Var(&s.Deliver, "deliver-mib", 640, "record bytes to deliver")
 	flag.Int64Var(&s.Workload, "workload-mib", 192, "record bytes to deliver of each workload, at most")
 	flag.Int64Var(&s.Part, "workload-part", 1, "for a quick look: the workloads write one in so many of their changes")
 	flag.Int64Var(&s.Growth, "growth", 300_000, "row changes of each measurement of growth")
