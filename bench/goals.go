@@ -85,7 +85,7 @@ func (b *bench) deliver(ctx context.Context) error {
 	}
 	defer removeRecords(p)
 	progress("delivering %d records", p.Changes)
-	m, err := rounds(ctx, b.Repeat, b.plain("deliver gzip", p), b.stubbed("deliver ours", p), b.stubbed("deliver s3 ours", p))
+	m, err := rounds(ctx, b.Repeat*manyRounds, b.plain("deliver gzip", p), b.stubbed("deliver ours", p), b.stubbed("deliver s3 ours", p))
 	if err != nil {
 		return err
 	}

@@ -48,10 +48,10 @@ func (b *bench) growTables(ctx context.Context) error {
 		p.Warm = min(2*10*manyTables, p.Changes/2) // each table twice: what is asked of the server about a table is asked once
 		decode, whole = append(decode, b.plain("binlog ours", p)), append(whole, b.stubbed("stream ours", p))
 	}
-	if err := b.grow(ctx, "tables", "binlog to record bytes", numbers, decode); err != nil {
+	if err := b.grow(ctx, b.Repeat*manyRounds, "tables", "binlog to record bytes", numbers, decode); err != nil {
 		return err
 	}
-	return b.grow(ctx, "tables", "replicate", numbers, whole)
+	return b.grow(ctx, b.Repeat, "tables", "replicate", numbers, whole)
 }
 
 // firstTables is the pattern of the first so many of the tables, a power of ten: all others are not selected, so that
@@ -78,15 +78,15 @@ func (b *bench) growShards(ctx context.Context) error {
 		write.Warm = p.Changes / 10
 		replicate, deliver = append(replicate, b.stubbed("stream ours", write)), append(deliver, b.stubbed("deliver ours", read))
 	}
-	if err := b.grow(ctx, "shards", "replicate", numbers, replicate); err != nil {
+	if err := b.grow(ctx, b.Repeat, "shards", "replicate", numbers, replicate); err != nil {
 		return err
 	}
-	return b.grow(ctx, "shards", "deliver", numbers, deliver)
+	return b.grow(ctx, b.Repeat, "shards", "deliver", numbers, deliver)
 }
 
 // grow measures one step with each of the numbers, in turn, and compares the dearest with the first.
-func (b *bench) grow(ctx context.Context, of, half string, numbers []int64, do []try) error {
-	m, err := rounds(ctx, b.Repeat, do...)
+func (b *bench) grow(ctx context.Context, times int, of, half string, numbers []int64, do []try) error {
+	m, err := rounds(ctx, times, do...)
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,10 @@ func rounds(ctx context.Context, n int, do ...try) ([]measurement, error) {
 	return all, nil
 }
 
+// manyRounds is how many times as often that is measured which takes a second or less, or gains from both processors what a
+// neighbour of the machine can take away: there a single run is off by a fifth.
+const manyRounds = 3
+
 // typical is the median by CPU time, with the median of the times that the runs took and the highest of their peaks. Of two
 // it is the lower: what disturbs a run only adds to it.
 func typical(runs []measurement) measurement {
