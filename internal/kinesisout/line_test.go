@@ -252,34 +252,36 @@ func TestLanesWhoseRequestIsThrottledGoTogether(t *testing.T) {
 
 // Who has sent a request makes the next one itself, and wakes who waits at the line only if there is more to do.
 func TestWhoHasSentGoesOn(t *testing.T) {
-	q := newQueueing(t, 3, Config{})
-	woken := func() bool { return len(q.w.line.wake) > 0 }
-	again := func(r *request, stop chan struct{}, pause time.Duration) *request {
-		q.take(r, pause)
-		q.w.line.doze(q.now)
-		return q.w.line.again(t.Context(), stop, r)
-	}
-	q.put('A', 600, 10)
-	r := q.want("to begin with", "A500")
-	q.put('B', 1, 10)
-	q.want("as the second one", "B1")
-	r = again(r, nil, 0)
-	if r == nil || r.count != 100 || woken() {
-		t.Fatalf("the next request is %+v, and who waits is woken: %t", r, woken())
-	}
-	if r = again(r, nil, time.Hour); r != nil || !woken() {
-		t.Errorf("with a lane that rests the next request is %+v, and who waits for more is woken: %t", r, woken())
-	}
-	<-q.w.line.wake
+	synctest.Test(t, func(t *testing.T) { // whose clock stands still: no request grows old
+		q := newQueueing(t, 3, Config{})
+		woken := func() bool { return len(q.w.line.wake) > 0 }
+		again := func(r *request, stop chan struct{}, pause time.Duration) *request {
+			q.take(r, pause)
+			q.w.line.doze(q.now)
+			return q.w.line.again(t.Context(), stop, r)
+		}
+		q.put('A', 600, 10)
+		r := q.want("to begin with", "A500")
+		q.put('B', 1, 10)
+		q.want("as the second one", "B1")
+		r = again(r, nil, 0)
+		if r == nil || r.count != 100 || woken() {
+			t.Fatalf("the next request is %+v, and who waits is woken: %t", r, woken())
+		}
+		if r = again(r, nil, time.Hour); r != nil || !woken() {
+			t.Errorf("with a lane that rests the next request is %+v, and who waits for more is woken: %t", r, woken())
+		}
+		<-q.w.line.wake
 
-	q.put('C', 1, 10)
-	r = q.want("of another lane", "C1")
-	q.put('C', 1, 10)
-	stop := make(chan struct{})
-	close(stop)
-	if r = again(r, stop, 0); r != nil || !woken() {
-		t.Errorf("when no more are to be made the next request is %+v, and who waits is woken: %t", r, woken())
-	}
+		q.put('C', 1, 10)
+		r = q.want("of another lane", "C1")
+		q.put('C', 1, 10)
+		stop := make(chan struct{})
+		close(stop)
+		if r = again(r, stop, 0); r != nil || !woken() {
+			t.Errorf("when no more are to be made the next request is %+v, and who waits is woken: %t", r, woken())
+		}
+	})
 }
 
 // What comes between the look at the line and the wait for more is not waited for.
