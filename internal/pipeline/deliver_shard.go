@@ -331,7 +331,7 @@ func concrete(p kinesisin.Position) bool { return p.Sequence != "" }
 // drops counts dropped records by verdict.
 type drops [dedupe.OtherEpoch + 1]int
 
-// judge takes the record through the filter, and gives what that keeps of it.
+// judge takes the record through the filter, and notes what that keeps of it.
 func (w *shardWorker) judge(j *judged) {
 	data := j.rec.Data
 	j.kept = data
