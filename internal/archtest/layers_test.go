@@ -23,6 +23,7 @@ const (
 var layers = map[string]layer{
 	"internal/backoff":     foundation,
 	"internal/ctxsync":     foundation,
+	"internal/heap":        foundation,
 	"internal/outage":      foundation,
 	"internal/requestbody": foundation,
 	"internal/schema":      foundation,

@@ -2,16 +2,16 @@ package binlog
 
 import (
 	"io"
-	"runtime"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/heap"
 )
 
 // scratch is memory for one event at a time, used again for the next.
 type scratch struct{ buf []byte }
 
 const (
-	scratchKeep = 4 << 20  // a larger one is given back at the end of the transaction
-	believed    = 1 << 20  // how much of a length is believed before any of its bytes have come
-	collectFrom = 32 << 20 // an allocation that can take the heap past the collector's limit in one step
+	scratchKeep = 4 << 20 // a larger one is given back at the end of the transaction
+	believed    = 1 << 20 // how much of a length is believed before any of its bytes have come
 )
 
 // get gives n bytes and forgets what was there.
@@ -27,9 +27,7 @@ func (s *scratch) get(n int) []byte {
 // allocate makes n bytes: exactly as many where it matters, more where it saves the next one.
 func allocate(n int) []byte {
 	size := n
-	if n >= collectFrom {
-		runtime.GC() // what was given up for it goes first
-	}
+	heap.Room(n)
 	if n < believed {
 		for size = 4 << 10; size < n; {
 			size *= 2

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"runtime"
 	"strings"
 	"time"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/heap"
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisout"
 	"github.com/binlogstreamer/binlogstreamer/internal/outage"
 	"github.com/binlogstreamer/binlogstreamer/internal/record"
@@ -105,14 +105,9 @@ func (e *emitter) reserve(size int) {
 		return
 	}
 	e.buf = nil
-	if size >= collectFrom {
-		runtime.GC() // what was given up for it goes first
-	}
+	heap.Room(size)
 	e.buf = make([]byte, 0, size)
 }
-
-// collectFrom is an allocation that can take the heap past the collector's limit in one step.
-const collectFrom = 32 << 20
 
 // tooLarge is the end of a record that the stream does not take. It names table and key.
 func (e *emitter) tooLarge(t *schema.Table, err error) error {

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"sync"
 
+	"github.com/binlogstreamer/binlogstreamer/internal/heap"
 	"github.com/binlogstreamer/binlogstreamer/internal/schema"
 	"github.com/binlogstreamer/binlogstreamer/internal/source"
 )
@@ -40,7 +41,7 @@ func (c *Chunk) Add(row [][]byte) {
 // add appends a copy of a row as the server sent it.
 func (c *Chunk) add(columns int, row []byte) {
 	c.rows.cols = columns
-	c.rows.data = append(c.rows.data, row...)
+	c.rows.data = append(heap.Grow(c.rows.data, len(row)), row...)
 	c.rows.end()
 }
 

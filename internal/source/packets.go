@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/binlogstreamer/binlogstreamer/internal/heap"
 )
 
 const (
@@ -231,7 +233,7 @@ func (p *Packets) fill(n int) error {
 // appendBig moves n bytes of payload behind p.big.
 func (p *Packets) appendBig(n int) error {
 	at := len(p.big)
-	p.big = append(p.big, make([]byte, n)...)
+	p.big = heap.Grow(p.big, n)[:at+n]
 	have := copy(p.big[at:], p.buf[p.start:p.end])
 	p.start += have
 	for at += have; at < len(p.big); {
