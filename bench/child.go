@@ -28,23 +28,24 @@ const productMemory = 256 << 20
 
 // params is what a step has to know. The parent sends it on standard input.
 type params struct {
-	Port     int    `json:"port"` // of the database server
-	File     string `json:"file"` // where the changes begin
-	Offset   uint32 `json:"offset"`
-	EndFile  string `json:"end_file"` // and where they end
-	End      uint32 `json:"end"`
-	Changes  int64  `json:"changes"`  // how many records they make
-	Written  int64  `json:"written"`  // how many changes there are, where tables are not selected; 0: as many as Changes
-	Warm     int64  `json:"warm"`     // of the records, so many are made before measuring begins
-	Rows     int64  `json:"rows"`     // in the table
-	Database string `json:"database"` // default: the measurements' own
-	Table    string `json:"table"`    // that is selected; % at its end stands for any rest
-	Stream   string `json:"stream"`   // endpoint of the stub stream
-	Shards   int    `json:"shards"`   // of the stub stream; 0: the usual number
-	Records  string `json:"records"`  // file of records, one a line
-	Dir      string `json:"dir"`      // for what the step writes
-	Profile  string `json:"profile"`  // folder for CPU profiles; empty: none
-	Refusal  string `json:"refusal"`  // what the error says that the step must end with; empty: it must not
+	Port     int           `json:"port"` // of the database server
+	File     string        `json:"file"` // where the changes begin
+	Offset   uint32        `json:"offset"`
+	EndFile  string        `json:"end_file"` // and where they end
+	End      uint32        `json:"end"`
+	Changes  int64         `json:"changes"`  // how many records they make
+	Written  int64         `json:"written"`  // how many changes there are, where tables are not selected; 0: as many as Changes
+	Warm     int64         `json:"warm"`     // of the records, so many are made before measuring begins
+	Rows     int64         `json:"rows"`     // in the table
+	Database string        `json:"database"` // default: the measurements' own
+	Table    string        `json:"table"`    // that is selected; % at its end stands for any rest
+	Stream   string        `json:"stream"`   // endpoint of the stub stream
+	Shards   int           `json:"shards"`   // of the stub stream; 0: the usual number
+	Takes    time.Duration `json:"takes"`    // until the stub stream acknowledges what is put
+	Records  string        `json:"records"`  // file of records, one a line
+	Dir      string        `json:"dir"`      // for what the step writes
+	Profile  string        `json:"profile"`  // folder for CPU profiles; empty: none
+	Refusal  string        `json:"refusal"`  // what the error says that the step must end with; empty: it must not
 
 	warmed func() // is to be called when the first ones are made
 }

@@ -12,7 +12,7 @@ func (b *bench) binlog(ctx context.Context) error {
 		return err
 	}
 	part := p.first(baselineShare)
-	m, err := rounds(ctx, b.Repeat, b.plain("binlog baseline", part), b.plain("binlog lean", part), b.plain("binlog ours", p), b.plain("binlog raw", p))
+	m, err := rounds(ctx, b.Repeat, typical, b.plain("binlog baseline", part), b.plain("binlog lean", part), b.plain("binlog ours", p), b.plain("binlog raw", p))
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (b *bench) stream(ctx context.Context) error {
 		return err
 	}
 	part := p.first(baselineShare)
-	m, err := rounds(ctx, b.Repeat, b.stubbed("stream baseline", part), b.stubbed("stream sdk", part), b.stubbed("stream ours", p))
+	m, err := rounds(ctx, b.Repeat, typical, b.stubbed("stream baseline", part), b.stubbed("stream sdk", part), b.stubbed("stream ours", p))
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (b *bench) load(ctx context.Context) error {
 		return err
 	}
 	const pool = "holds the table"
-	m, err := rounds(ctx, b.Repeat, b.watched(pool, b.plain("load bare", p)), b.plain("load baseline", p), b.watched(pool, b.plain("load ours", p)))
+	m, err := rounds(ctx, b.Repeat, typical, b.watched(pool, b.plain("load bare", p)), b.plain("load baseline", p), b.watched(pool, b.plain("load ours", p)))
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (b *bench) deliver(ctx context.Context) error {
 	}
 	defer removeRecords(p)
 	progress("delivering %d records", p.Changes)
-	m, err := rounds(ctx, b.Repeat*manyRounds, b.plain("deliver gzip", p), b.stubbed("deliver ours", p), b.stubbed("deliver s3 ours", p))
+	m, err := rounds(ctx, b.Repeat*manyRounds, typical, b.plain("deliver gzip", p), b.stubbed("deliver ours", p), b.stubbed("deliver s3 ours", p))
 	if err != nil {
 		return err
 	}

@@ -162,8 +162,9 @@ func (b *bench) step(ctx context.Context, name string, p params) (measurement, e
 // try is one way of doing the work.
 type try func(context.Context) (measurement, error)
 
-// rounds does the tries in turn, n times, so that a busy minute of the machine hits all, and gives what is typical of each.
-func rounds(ctx context.Context, n int, do ...try) ([]measurement, error) {
+// rounds does the tries in turn, n times, so that a busy minute of the machine hits all, and gives of each what one picks
+// from its runs.
+func rounds(ctx context.Context, n int, one func(runs []measurement) measurement, do ...try) ([]measurement, error) {
 	runs := make([][]measurement, len(do))
 	for range n {
 		for i := range do {
@@ -176,7 +177,7 @@ func rounds(ctx context.Context, n int, do ...try) ([]measurement, error) {
 	}
 	all := make([]measurement, len(do))
 	for i := range runs {
-		all[i] = typical(runs[i])
+		all[i] = one(runs[i])
 	}
 	return all, nil
 }
@@ -193,11 +194,22 @@ func typical(runs []measurement) measurement {
 	wall := runs[middle].Wall
 	slices.SortFunc(runs, func(a, b measurement) int { return cmp.Compare(a.CPU, b.CPU) })
 	m := runs[middle]
-	m.Wall = wall
-	for _, r := range runs {
-		m.RSS = max(m.RSS, r.RSS)
-	}
+	m.Wall, m.RSS = wall, highest(runs)
 	return m
+}
+
+// least is the run that took the least CPU time, with the highest of the peaks.
+func least(runs []measurement) measurement {
+	m := slices.MinFunc(runs, func(a, b measurement) int { return cmp.Compare(a.CPU, b.CPU) })
+	m.RSS = highest(runs)
+	return m
+}
+
+func highest(runs []measurement) (rss int64) {
+	for _, r := range runs {
+		rss = max(rss, r.RSS)
+	}
+	return rss
 }
 
 // plain is a step that needs no stub.
@@ -212,7 +224,7 @@ func (b *bench) stubbed(name string, p params) try {
 
 // onStub runs a step against a stub of its own, which meanwhile may be told to do something.
 func (b *bench) onStub(ctx context.Context, name string, p params, meanwhile func(endpoint string) error) (m measurement, err error) {
-	endpoint, stop, err := startStub(ctx, params{Records: p.Records, Shards: p.Shards})
+	endpoint, stop, err := startStub(ctx, params{Records: p.Records, Shards: p.Shards, Takes: p.Takes})
 	if err != nil {
 		return m, err
 	}

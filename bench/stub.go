@@ -29,7 +29,8 @@ const (
 // stub is a stream that costs its client as little as a server can.
 type stub struct {
 	bucket   bucket
-	open     int // shards; 0: the usual number
+	open     int           // shards; 0: the usual number
+	takes    time.Duration // until PutRecords is answered
 	records  atomic.Int64
 	bytes    atomic.Int64
 	downTill atomic.Int64 // Unix nanoseconds: before that, every call fails
@@ -108,6 +109,7 @@ var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func (s *stub) answer(operation string, body []byte) ([]byte, error) {
 	switch operation {
 	case "PutRecords":
+		time.Sleep(s.takes)
 		n := bytes.Count(body, []byte(`"PartitionKey"`))
 		s.records.Add(int64(n))
 		s.bytes.Add(int64(len(body)))

@@ -19,7 +19,7 @@ func serveStub() int {
 	var p params
 	in := json.NewDecoder(os.Stdin)
 	err := in.Decode(&p)
-	s.open = p.Shards
+	s.open, s.takes = p.Shards, p.Takes
 	if err == nil && p.Records != "" {
 		err = s.load(p.Records)
 	}

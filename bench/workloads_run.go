@@ -70,7 +70,7 @@ const workloadRounds = 2
 
 func (b *bench) workload(ctx context.Context, w workload, s *span) error {
 	p := b.params(s, w.table)
-	m, err := rounds(ctx, workloadRounds, b.plain("binlog raw", p), b.plain("binlog ours", p), b.plain("binlog baseline", p.first(baselineShare)))
+	m, err := rounds(ctx, workloadRounds, typical, b.plain("binlog raw", p), b.plain("binlog ours", p), b.plain("binlog baseline", p.first(baselineShare)))
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (b *bench) framing(ctx context.Context, s *span) error {
 	}
 	p := b.params(s, marker)
 	p.Changes = 1
-	m, err := rounds(ctx, b.Repeat, b.plain("binlog raw", p), b.plain("binlog ours", p))
+	m, err := rounds(ctx, b.Repeat, typical, b.plain("binlog raw", p), b.plain("binlog ours", p))
 	if err != nil {
 		return err
 	}
