@@ -1,6 +1,9 @@
 package record
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Memo remembers the parts of the metadata that a record shares with the one before it: the moment it was built at,
 // and all that is the same for the rows of one event. It saves work and never changes a byte, since it compares what
@@ -32,12 +35,25 @@ type metadataForm struct {
 	recordID, prevID, prevRecordID, commitTime, position, gtidKey, term, epoch, sequence, end []byte
 }
 
-func newMetadataForm(o *Options) metadataForm {
-	f := o.Format
+// forms are all that were asked for; there are as many as formats, with and without details and GTIDs.
+var forms sync.Map // form to *metadataForm
+
+// formOf is the form that all plans with such options have in common.
+func formOf(o *Options) *metadataForm {
+	of := form{o.Format, o.IncludeTransactionDetails, o.IncludeGTID}
+	if f, ok := forms.Load(of); ok {
+		return f.(*metadataForm)
+	}
+	f, _ := forms.LoadOrStore(of, newMetadataForm(of))
+	return f.(*metadataForm)
+}
+
+func newMetadataForm(of form) *metadataForm {
+	f := of.format
 	quoted := func(name string) []byte { return append(f.appendKey(nil, 2, true, name), '"') }
 	plain := func(name string) []byte { return f.appendKey(nil, 2, true, name) }
-	return metadataForm{
-		form:     form{f, o.IncludeTransactionDetails, o.IncludeGTID},
+	return &metadataForm{
+		form:     of,
 		recordID: plain("transaction-record-id"), prevID: plain("prev-transaction-id"),
 		prevRecordID: plain("prev-transaction-record-id"), commitTime: quoted("commit-timestamp"),
 		position: quoted("stream-position"), gtidKey: plain("gtid"), term: plain("writer-term"), epoch: plain("source-epoch"),

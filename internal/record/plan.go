@@ -30,7 +30,7 @@ type Plan struct {
 	objectEnd  []byte // } of data and of the before-image
 	beforeOpen []byte // ,"before-image":{
 	meta       [Delete + 1]metadata
-	form       metadataForm
+	form       *metadataForm
 }
 
 // member is one column with its name as it stands in front of the value.
@@ -55,19 +55,15 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{table: t, codec: c, opts: o, fullName: t.FullName(), key: t.Key}
-	f := o.Format
 	for i := range t.Columns {
 		if t.Columns[i].Unlogged {
 			continue
 		}
-		p.columns = append(p.columns, member{i, slices.Index(p.key, i), f.appendKey(nil, 2, true, t.Columns[i].Name)})
+		p.columns = append(p.columns, member{col: i, part: slices.Index(p.key, i)})
 		p.rowKey = append(p.rowKey, i)
 	}
 	if p.HasKey() {
 		p.rowKey = p.key
-	}
-	if o.BeforeImage.Enabled {
-		p.before = slices.DeleteFunc(slices.Clone(p.columns), func(m member) bool { return !p.inBeforeImage(m.col) })
 	}
 	if o.PartitionKeyType == KeyAttributeName {
 		p.attribute = slices.IndexFunc(t.Columns, func(c schema.Column) bool { return c.Name == o.PartitionKeyName && !c.Unlogged })
@@ -75,8 +71,11 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 			return nil, fmt.Errorf("plan records of %s: the table has no column %q to take the partition key from; choose another partition-key-name or partition-key-type for it", p.fullName, o.PartitionKeyName)
 		}
 	}
-	p.findLong()
 	p.render()
+	if o.BeforeImage.Enabled {
+		p.before = slices.DeleteFunc(slices.Clone(p.columns), func(m member) bool { return !p.inBeforeImage(m.col) })
+	}
+	p.findLong()
 	return p, nil
 }
 
@@ -104,10 +103,14 @@ func isLOB(c *schema.Column) bool {
 // render fills in the constant runs.
 func (p *Plan) render() {
 	f := p.opts.Format
-	p.dataOpen = append(f.appendKey([]byte{'{'}, 1, false, "data"), '{')
-	p.objectEnd = f.appendClose(nil, 1)
+	p.dataOpen = common(append(f.appendKey([]byte{'{'}, 1, false, "data"), '{'))
+	p.objectEnd = common(f.appendClose(nil, 1))
 	p.beforeOpen = append(f.appendKey(nil, 1, true, p.opts.beforeImageName()), '{')
-	p.form = newMetadataForm(&p.opts)
+	p.form = formOf(&p.opts)
+	var names runs
+	for i := range p.columns {
+		names.add(&p.columns[i].name, func(dst []byte) []byte { return f.appendKey(dst, 2, true, p.table.Columns[p.columns[i].col].Name) })
+	}
 	for op := Load; op <= Delete; op++ {
 		m := metadata{kind: p.keyKind(op)}
 		m.keyed = p.opts.IncludePartitionValue && m.kind != KeySchemaTable
@@ -119,13 +122,18 @@ func (p *Plan) render() {
 		if m.keyed {
 			m.toKey = f.appendKey(m.toKey, 2, true, "partition-key-value")
 		}
-		m.toID = f.appendMember(m.toID, 2, true, "schema-name", p.table.Schema)
-		m.toID = f.appendMember(m.toID, 2, true, "table-name", p.table.Name)
-		if op != Load {
-			m.toID = f.appendKey(m.toID, 2, true, "transaction-id")
-		}
+		m.toTime, m.toKey = common(m.toTime), common(m.toKey)
 		p.meta[op] = m
+		names.add(&p.meta[op].toID, func(dst []byte) []byte {
+			dst = f.appendMember(dst, 2, true, "schema-name", p.table.Schema)
+			dst = f.appendMember(dst, 2, true, "table-name", p.table.Name)
+			if op != Load {
+				dst = f.appendKey(dst, 2, true, "transaction-id")
+			}
+			return dst
+		})
 	}
+	names.place()
 }
 
 func (p *Plan) rowLengthError(row [][]byte) error {
