@@ -1,16 +1,22 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin/kinesistest"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -128,6 +134,72 @@ func TestDeliverTellsOfTheQueue(t *testing.T) {
 		if n := len(w.bucket.lines(t)[shard0]); n != 300 {
 			t.Errorf("%d records are stored, want 300", n)
 		}
+	})
+}
+
+// expiring is a stream of which a shard is gone after some answers, with records that nobody has read.
+type expiring struct {
+	*kinesistest.Stream
+	answers atomic.Int64 // that are left of the shard
+	read    atomic.Int64 // records in them
+}
+
+func (e *expiring) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	if !strings.HasPrefix(*in.ShardIterator, shard0) {
+		return e.Stream.GetRecords(ctx, in, options...)
+	}
+	if e.answers.Add(-1) < 0 {
+		e.Forget(shard0)
+		return nil, &types.ExpiredIteratorException{}
+	}
+	out, err := e.Stream.GetRecords(ctx, in, options...)
+	if err == nil {
+		e.read.Add(int64(len(out.Records)))
+	}
+	return out, err
+}
+
+// A shard that expires as a whole while nothing can be stored ends behind what was read of it, and what lies between
+// reader and worker is a part of that.
+func TestDeliverStoresWhatWasReadOfAnExpiredShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		s := &expiring{Stream: w.stream}
+		s.answers.Store(1 << 20)
+		p := &process{store: w.store, bucket: w.bucket}
+		d, stop := w.start(func(c *DeliverConfig) { c.Stream.API, c.Destination, c.Size, c.AcceptLoss = s, p, 50_000, true })
+		time.Sleep(10 * time.Minute)
+		p.dead.Store(true)
+		s.answers.Store(2)
+		for i := range 2000 {
+			w.stream.Put(shard0, fmt.Appendf(nil, "%01000d\n", i))
+		}
+		child, _ := w.stream.Split(shard0)
+		w.put(child, 0, 10)
+		time.Sleep(10 * time.Minute)
+		read := int(s.read.Load())
+		if full := (2 + maxWaiting) * 50; read <= full || read == 2000 {
+			t.Fatalf("%d records were read: nothing lies, or nothing is left", read)
+		}
+		p.dead.Store(false)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait() // a question to the stream that is made at this very moment is answered
+		if m := d.Status().Memory; m != 0 {
+			t.Errorf("%d bytes are held when everything is stored", m)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		stored := w.bucket.lines(t)[shard0]
+		for i, line := range stored {
+			if want := fmt.Sprintf("%01000d", i); line != want {
+				t.Fatalf("record %d is %s", i, line[len(line)-10:])
+			}
+		}
+		if len(stored) != read {
+			t.Errorf("%d records are stored of %d that were read", len(stored), read)
+		}
+		w.want(child, 0, 10)
 	})
 }
 
