@@ -5,13 +5,13 @@ import (
 	"math"
 )
 
-// List prices in us-east-1, in dollars; docs/PERFORMANCE.md says where they are from. Those of DMS's instances are the
-// reader's to look up.
+// List prices in us-east-1, in dollars; docs/PERFORMANCE.md says where they are from.
 const (
 	monthHours      = 730
 	fargateVCPUHour = 0.04048
 	fargateGBHour   = 0.004445
-	firehoseGB      = 0.029 // of the first 500 TB in a month
+	dmsHour         = 0.0745 // of the smallest class that is not for trying out, dms.t3.medium, in one zone
+	firehoseGB      = 0.029  // of the first 500 TB in a month
 	firehoseStep    = 5 << 10
 	shardHour       = 0.015
 	putUnits        = 0.014 / 1e6 // of up to 25 KB
@@ -29,7 +29,7 @@ const ordinary = "small rows, large transactions"
 // prices compares what is paid for so many changes a second, in a month.
 func (r *report) prices() []grid {
 	g := grid{name: "prices", title: "Dollars a month in us-east-1, without what is the same with both",
-		header: []string{"changes a second", "record bytes", "replicate: vCPU", "deliver: vCPU", "Fargate", "Firehose: GB billed", "Firehose", "DMS", "the same with both: shards", "Kinesis"}}
+		header: []string{"changes a second", "record bytes", "replicate: vCPU", "deliver: vCPU", "Fargate", "Firehose: GB billed", "Firehose", "DMS, at least", "the same with both: shards", "Kinesis"}}
 	for _, w := range r.Workloads {
 		if w.Name != ordinary {
 			continue
@@ -39,7 +39,7 @@ func (r *report) prices() []grid {
 			billed := firehoseBilled(rate, w.Record)
 			shards := shardsFor(rate, w.Record)
 			g.add(grouped(int64(rate)), grouped(w.Record), replicate.String(), deliver.String(), dollars(replicate.monthly()+deliver.monthly()),
-				number(billed), dollars(billed*firehoseGB), "730 × the instance's hourly price", fmt.Sprint(shards), dollars(kinesisMonthly(rate, shards)))
+				number(billed), dollars(billed*firehoseGB), dollars(monthHours*dmsHour), fmt.Sprint(shards), dollars(kinesisMonthly(rate, shards)))
 		}
 	}
 	return []grid{g}
