@@ -41,9 +41,6 @@ var forms sync.Map // form to *metadataForm
 // formOf is the form that all plans with such options have in common.
 func formOf(o *Options) *metadataForm {
 	of := form{o.Format, o.IncludeTransactionDetails, o.IncludeGTID}
-	if f, ok := forms.Load(of); ok {
-		return f.(*metadataForm)
-	}
 	f, _ := forms.LoadOrStore(of, newMetadataForm(of))
 	return f.(*metadataForm)
 }

@@ -55,11 +55,12 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{table: t, codec: c, opts: o, fullName: t.FullName(), key: t.Key}
+	f := o.Format
 	for i := range t.Columns {
 		if t.Columns[i].Unlogged {
 			continue
 		}
-		p.columns = append(p.columns, member{col: i, part: slices.Index(p.key, i)})
+		p.columns = append(p.columns, member{i, slices.Index(p.key, i), f.appendKey(nil, 2, true, t.Columns[i].Name)})
 		p.rowKey = append(p.rowKey, i)
 	}
 	if p.HasKey() {
@@ -72,7 +73,7 @@ func NewPlan(t *schema.Table, c schema.Codec, o Options) (*Plan, error) {
 		}
 	}
 	p.render()
-	if o.BeforeImage.Enabled {
+	if o.BeforeImage.Enabled { // with the names where render has put them
 		p.before = slices.DeleteFunc(slices.Clone(p.columns), func(m member) bool { return !p.inBeforeImage(m.col) })
 	}
 	p.findLong()
@@ -107,9 +108,9 @@ func (p *Plan) render() {
 	p.objectEnd = common(f.appendClose(nil, 1))
 	p.beforeOpen = append(f.appendKey(nil, 1, true, p.opts.beforeImageName()), '{')
 	p.form = formOf(&p.opts)
-	var names runs
+	own := make([]*[]byte, 0, len(p.columns)+len(p.meta)) // texts that no other plan has
 	for i := range p.columns {
-		names.add(&p.columns[i].name, func(dst []byte) []byte { return f.appendKey(dst, 2, true, p.table.Columns[p.columns[i].col].Name) })
+		own = append(own, &p.columns[i].name)
 	}
 	for op := Load; op <= Delete; op++ {
 		m := metadata{kind: p.keyKind(op)}
@@ -123,17 +124,15 @@ func (p *Plan) render() {
 			m.toKey = f.appendKey(m.toKey, 2, true, "partition-key-value")
 		}
 		m.toTime, m.toKey = common(m.toTime), common(m.toKey)
+		m.toID = f.appendMember(m.toID, 2, true, "schema-name", p.table.Schema)
+		m.toID = f.appendMember(m.toID, 2, true, "table-name", p.table.Name)
+		if op != Load {
+			m.toID = f.appendKey(m.toID, 2, true, "transaction-id")
+		}
 		p.meta[op] = m
-		names.add(&p.meta[op].toID, func(dst []byte) []byte {
-			dst = f.appendMember(dst, 2, true, "schema-name", p.table.Schema)
-			dst = f.appendMember(dst, 2, true, "table-name", p.table.Name)
-			if op != Load {
-				dst = f.appendKey(dst, 2, true, "transaction-id")
-			}
-			return dst
-		})
+		own = append(own, &p.meta[op].toID)
 	}
-	names.place()
+	sideBySide(own)
 }
 
 func (p *Plan) rowLengthError(row [][]byte) error {
