@@ -135,7 +135,6 @@ func (b *bench) growBacklog(ctx context.Context) error {
 
 const backlogTable = "behind"
 
-// backlogTakes is how long the stream takes to acknowledge records of a backlog, so long that what
-// waits for it is always as much as may wait. Where it answers at once, that is so only now and then, and more often the
-// longer the backlog is.
+// backlogTakes is how long the stream takes to acknowledge records of a backlog: so long that what waits for it is always
+// as much as may wait. Where it answers at once, that is so only now and then, and more often the longer the backlog is.
 const backlogTakes = 5 * time.Millisecond
