@@ -119,8 +119,9 @@ func TestVerifyOversized(t *testing.T) {
 	}
 }
 
-// archive is what S3 is once a lifecycle rule has moved objects where they cannot be read from: it lists and describes
-// them as ever. See https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+// archive is what S3 is once a lifecycle rule has moved objects where they cannot be read from: it lists them with their
+// class and describes them as ever. See https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html and
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
 type archive struct {
 	server *httptest.Server
 	before atomic.Int64 // objects that were stored before are archived
@@ -137,22 +138,54 @@ func newArchive(t *testing.T, store *testservers.AWSServer) *archive {
 		Transport: &http.Transport{DisableKeepAlives: true},
 		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host }, // signed with the host as it came
 		ModifyResponse: func(r *http.Response) error {
-			stored, err := http.ParseTime(r.Header.Get("Last-Modified"))
-			if r.Request.Method != http.MethodGet || r.StatusCode != http.StatusOK || err != nil || stored.Unix() >= a.before.Load() {
-				return nil
+			switch stored, err := http.ParseTime(r.Header.Get("Last-Modified")); {
+			case r.Request.Method != http.MethodGet || r.StatusCode != http.StatusOK:
+			case r.Request.URL.Query().Has("list-type"):
+				listing, err := io.ReadAll(r.Body)
+				if err != nil {
+					return err
+				}
+				replaceBody(r, "", listedItem.ReplaceAllFunc(listing, a.classify))
+			case err == nil && stored.Unix() < a.before.Load():
+				_, _ = io.Copy(io.Discard, r.Body)
+				r.StatusCode, r.Status = http.StatusForbidden, "403 Forbidden"
+				replaceBody(r, "application/xml", []byte(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>InvalidObjectState</Code>`+
+					`<Message>The operation is not valid for the object's storage class</Message><StorageClass>GLACIER</StorageClass></Error>`))
 			}
-			const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>InvalidObjectState</Code>` +
-				`<Message>The operation is not valid for the object's storage class</Message><StorageClass>GLACIER</StorageClass></Error>`
-			_, _ = io.Copy(io.Discard, r.Body)
-			r.Body.Close()
-			r.StatusCode, r.Status, r.ContentLength, r.Body = http.StatusForbidden, "403 Forbidden", int64(len(body)), io.NopCloser(strings.NewReader(body))
-			r.Header = http.Header{"Content-Type": {"application/xml"}, "Content-Length": {fmt.Sprint(len(body))}}
 			return nil
 		},
 	}
 	a.server = httptest.NewServer(proxy)
 	t.Cleanup(a.server.Close)
 	return a
+}
+
+var (
+	listedItem   = regexp.MustCompile(`(?s)<Contents>.*?</Contents>`)
+	lastModified = regexp.MustCompile(`<LastModified>(.*?)</LastModified>`)
+)
+
+// classify gives an archived object of a listing its class.
+func (a *archive) classify(item []byte) []byte {
+	at := lastModified.FindSubmatch(item)
+	if at == nil {
+		return item
+	}
+	stored, err := time.Parse(time.RFC3339, string(at[1]))
+	if err != nil || stored.Unix() >= a.before.Load() {
+		return item
+	}
+	return bytes.Replace(item, []byte("<StorageClass>STANDARD<"), []byte("<StorageClass>GLACIER<"), 1)
+}
+
+// replaceBody answers with another body, with no header but its own if it is of another type.
+func replaceBody(r *http.Response, contentType string, body []byte) {
+	r.Body.Close()
+	if contentType != "" {
+		r.Header = http.Header{"Content-Type": {contentType}}
+	}
+	r.ContentLength, r.Body = int64(len(body)), io.NopCloser(bytes.NewReader(body))
+	r.Header.Set("Content-Length", fmt.Sprint(len(body)))
 }
 
 // TestVerifyArchived says which records cannot be read and what can be done, blames no row, and does what it advises.
@@ -164,7 +197,11 @@ func TestVerifyArchived(t *testing.T) {
 	a := newArchive(t, store)
 	s := shopWith(t, testservers.MariaDB(t), map[string]string{"delivery:": fmt.Sprintf("delivery: {destination: \"s3://tickets\", endpoint: %q, region: us-east-1, "+
 		"use_path_style: true, buffering_hints: {interval_in_seconds: 1}}", a.server.URL)})
-	s.exec("CREATE DATABASE a", "CREATE TABLE a.t (id INT PRIMARY KEY, v VARCHAR(20))", "USE a", "INSERT INTO a.t SELECT seq, 'new' FROM seq_1_to_100")
+	s.exec("CREATE DATABASE a", "CREATE TABLE a.t (id INT PRIMARY KEY, v VARCHAR(20))", "USE a", "INSERT INTO a.t SELECT seq, 'new' FROM seq_1_to_50")
+	s.once()
+	next := time.Now().Truncate(time.Second).Add(time.Second)
+	time.Sleep(time.Until(next)) // so that what is stored now is never of the same second as what was stored before
+	s.exec("USE a", "INSERT INTO a.t SELECT seq, 'new' FROM seq_51_to_100")
 	s.once()
 	now := time.Now().Truncate(time.Second)
 	a.before.Store(now.Unix() + 1)
