@@ -81,8 +81,11 @@ type unflushedError struct {
 }
 
 func (e *unflushedError) Error() string {
-	return fmt.Sprintf("stopped before everything was flushed: %v; the next start goes on from the last checkpoint (more time: shutdown_grace, now %s)",
-		e.err, e.cfg.ShutdownGrace)
+	cure := fmt.Sprintf(" (more time: shutdown_grace, now %s)", e.cfg.ShutdownGrace)
+	if left, ok := errors.AsType[*pipeline.UnstoredError](e.err); ok && left.Unread != "" {
+		cure = ""
+	}
+	return fmt.Sprintf("stopped before everything was flushed: %v; the next start goes on from the last checkpoint%s", e.err, cure)
 }
 
 func (e *unflushedError) Unwrap() error { return e.err }

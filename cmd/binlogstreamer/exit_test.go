@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/config"
+	"github.com/binlogstreamer/binlogstreamer/internal/pipeline"
 )
 
 func TestGistIsTheLastLine(t *testing.T) {
@@ -63,6 +64,12 @@ func TestStoppedBySignal(t *testing.T) {
 	} {
 		if got := exitCode(stopped(ctx, c.err, &config.Pipeline{})); got != c.want {
 			t.Errorf("%v: exit code %d, want %d", c.err, got, c.want)
+		}
+	}
+	for unread, cure := range map[string]bool{"": true, "4911": false} { // more time helps only where time was short
+		err := stopped(ctx, named("deliver", &pipeline.UnstoredError{Records: 3, Unread: unread}), &config.Pipeline{})
+		if exitCode(err) != exitTemporary || strings.Contains(err.Error(), "shutdown_grace") != cure || !strings.Contains(err.Error(), unread) {
+			t.Errorf("with %q unread: exit code %d, %v", unread, exitCode(err), err)
 		}
 	}
 	if err := stopped(t.Context(), context.DeadlineExceeded, nil); exitCode(err) != exitFailed {

@@ -529,13 +529,20 @@ func (a *actor) end() {
 	a.due = time.Time{}
 }
 
-// finish ends the process as an operator does.
+// finish ends the process as an operator does. One that has just taken over may have to leave what another one began.
 func (a *actor) finish() {
 	a.tend()
-	if a.cmd != nil {
-		a.stop()
-	}
 	a.due = time.Time{}
+	if a.cmd == nil {
+		return
+	}
+	_ = a.cmd.Process.Signal(syscall.SIGTERM)
+	switch code := a.wait(40 * time.Second); {
+	case code == 75 && strings.Contains(tail(a.log, 1000), "another process had begun to store them"):
+		a.c.events["left what another began"]++
+	case code != 0:
+		a.c.t.Errorf("%v: exit code %d after SIGTERM\n%s", a.args, code, tail(a.log, 4000))
+	}
 }
 
 func (a *actor) suspend(d time.Duration) {

@@ -185,7 +185,7 @@ func (d *Deliver) Ready() bool {
 }
 
 // Run delivers until ctx is done, everything is stored after Drain, or something fails that waiting cannot cure. When
-// ctx ends, what is held is stored within the grace period; *UnstoredError says if that was not enough. With leases, other
+// ctx ends, what is held is stored within the grace period; *UnstoredError says what was not. With leases, other
 // processes may deliver with the same store at the same time. Else Run stands by while one does, unless it is to end by itself.
 func (d *Deliver) Run(ctx context.Context) error {
 	work := d.run
@@ -206,15 +206,21 @@ func (d *Deliver) Run(ctx context.Context) error {
 
 var errGraceOver = errors.New("the grace period is over")
 
-// UnstoredError is returned by Run when the grace period was not enough. Nothing is lost: the stream still has it.
+// UnstoredError is returned by Run when the grace period was not enough, or what is held could not be stored without
+// reading on. Nothing is lost: the stream still has it.
 type UnstoredError struct {
 	Records int
 	Bytes   int64
+	Unread  string // "", or the record up to which objects that another process had begun to store go; it was not read yet
 }
 
 // Error says what was not stored.
 func (e *UnstoredError) Error() string {
-	return fmt.Sprintf("stopped with %d records (%d bytes) read and not yet stored; they are read again at the next start", e.Records, e.Bytes)
+	why := ""
+	if e.Unread != "" {
+		why = " (another process had begun to store them in objects that go up to record " + e.Unread + ", which was not read yet)"
+	}
+	return fmt.Sprintf("stopped with %d records (%d bytes) read and not yet stored%s; they are read again at the next start", e.Records, e.Bytes, why)
 }
 
 // know notes what the stream says of itself, and its shards.

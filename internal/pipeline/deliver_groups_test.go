@@ -19,9 +19,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin"
+	"github.com/binlogstreamer/binlogstreamer/internal/kinesisin/kinesistest"
 	"github.com/binlogstreamer/binlogstreamer/internal/s3sink"
 )
 
@@ -181,6 +184,44 @@ func TestDeliverFinishesARun(t *testing.T) {
 			})
 		}
 	}
+}
+
+// stalled is a stream that gives a few records and then nothing more.
+type stalled struct {
+	*kinesistest.Stream
+
+	asked atomic.Bool
+}
+
+func (s *stalled) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	if s.asked.Swap(true) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	in.Limit = aws.Int32(3)
+	return s.Stream.GetRecords(ctx, in, options...)
+}
+
+// Where a run ends that another process began to store is read from its objects, so whoever is to stop before it has read
+// up to there stops at once, and says why.
+func TestDeliverStopsWithinARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.putGroups(0, "a", "b", "a", "c", "b")
+		w.dieAfter(1, byGroup)
+		_, stop := w.start(byGroup, func(c *DeliverConfig) { c.Stream.API, c.Interval = &stalled{Stream: w.stream}, time.Second })
+		time.Sleep(5 * time.Second)
+		begin := time.Now()
+		left, ok := errors.AsType[*UnstoredError](stop())
+		if !ok || left.Records != 3 || left.Unread == "" || !strings.Contains(left.Error(), left.Unread) {
+			t.Errorf("Run = %v", left)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("stopping took %s", took)
+		}
+		w.drain(byGroup)
+		wantRuns(t, w.bucket, "0: 1/3 to 1 g=a:2, 2/3 to 1 g=b:2, 3/3 to 1 g=c:1")
+	})
 }
 
 // A run of a former layout is finished under that layout.

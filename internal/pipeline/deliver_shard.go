@@ -500,6 +500,7 @@ func (w *shardWorker) finish(ctx context.Context, cause error) (finished bool, e
 	for !w.empty() {
 		if w.storing == nil && !w.closeRun(ctx) { // the rest of the run to be finished was not read
 			left := w.unstored()
+			left.Unread = w.finishing.last
 			w.abandon()
 			return false, errors.Join(cause, left)
 		}
