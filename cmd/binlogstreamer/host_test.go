@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -51,17 +52,21 @@ func startService(t *testing.T, file, command string) *service {
 	c := child(t, "main", command, "-c", s.file)
 	c.Env = append(c.Env, "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=3000000")
 	c.Stderr = s.log
-	if err := c.Start(); err != nil {
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP) // a test under nohup ignores it, and so would the daemon
+	err = c.Start()
+	signal.Stop(hangUp)
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.send = func(signal os.Signal) {
+	s.send = func(sig os.Signal) {
 		t.Helper()
-		if err := c.Process.Signal(signal); err != nil {
+		if err := c.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.end = func(signal os.Signal) error {
-		s.send(signal)
+	s.end = func(sig os.Signal) error {
+		s.send(sig)
 		return c.Wait()
 	}
 	return s
