@@ -109,3 +109,23 @@ func TestMemoryOfAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestWireReadsRecordsOfAllSizes: the room that is made for an answer is a guess by its beginning, which may be wrong.
+func TestWireReadsRecordsOfAllSizes(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	sizes := []int{0, 0, 1, 2, 3, 100, 5_000, 50_000}
+	for range 30 {
+		var records []string
+		for i := range 1 + r.IntN(12) {
+			data := make([]byte, sizes[r.IntN(len(sizes))])
+			for j := range data {
+				data[j] = byte(r.Uint32())
+			}
+			records = append(records, fmt.Sprintf(`{"Data":%q,"PartitionKey":"k","SequenceNumber":"%d","ApproximateArrivalTimestamp":1}`,
+				base64.StdEncoding.EncodeToString(data), i))
+		}
+		if same, direct := askBoth(t, 200, `{"Records":[`+strings.Join(records, ",")+`]}`); !same || !direct {
+			t.Fatalf("same %v, read by the wire %v: %.2000q", same, direct, records)
+		}
+	}
+}

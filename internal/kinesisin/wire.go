@@ -91,7 +91,7 @@ func (w wire) DeserializeResponse(ctx context.Context, op *smithy.OperationSchem
 func readInto(body []byte, out *kinesis.GetRecordsOutput, m *memory) bool {
 	p := parsers.Get().(*answerParser)
 	defer p.release()
-	p.body = body
+	p.body, p.decoded = body, m.bytes[:0]
 	seen := false
 	for more := p.begin('{', '}'); more; more = p.next('}') {
 		switch string(p.member()) {
@@ -118,7 +118,8 @@ func readInto(body []byte, out *kinesis.GetRecordsOutput, m *memory) bool {
 	if p.bad || !seen || p.at < len(body) {
 		return false
 	}
-	return p.give(out, m)
+	p.give(out, m)
+	return true
 }
 
 // answerParser knows as much of JSON as answers need.
@@ -126,7 +127,8 @@ type answerParser struct {
 	body      []byte
 	at        int // how far it is read
 	bad       bool
-	sequences []byte // of all records, one after the other
+	decoded   []byte // the records' bytes, one behind the other
+	sequences []byte // and their sequence numbers
 	list      []parsedRecord
 	shape     shape
 	arrival   struct { // the last one: many records arrive in the same millisecond
@@ -145,8 +147,8 @@ func (p *answerParser) release() {
 
 // parsedRecord is what an answer says of a record.
 type parsedRecord struct {
-	data     span // in base64
-	sequence int  // where its sequence number ends in sequences
+	data     int // where its bytes end in decoded
+	sequence int // where its sequence number ends in sequences
 	arrival  int64
 }
 
@@ -155,12 +157,12 @@ type span struct{ from, to int }
 
 func (p *answerParser) record() {
 	var r parsedRecord
-	begin, sequences := p.at, len(p.sequences)
+	begin, decoded, sequences := p.at, len(p.decoded), len(p.sequences)
 	if !p.recordAlike(&r) && !p.bad {
-		p.at, p.sequences, r = begin, p.sequences[:sequences], parsedRecord{}
+		p.at, p.decoded, p.sequences = begin, p.decoded[:decoded], p.sequences[:sequences]
 		p.recordAnew(&r)
 	}
-	r.sequence = len(p.sequences)
+	r.data, r.sequence = len(p.decoded), len(p.sequences)
 	p.list = append(p.list, r)
 }
 
@@ -207,7 +209,7 @@ func (p *answerParser) recordAnew(r *parsedRecord) {
 func (p *answerParser) value(of member, r *parsedRecord) {
 	switch of {
 	case data:
-		r.data = p.toQuote()
+		p.decode(p.toQuote())
 	case sequence:
 		p.sequences = append(p.sequences, p.plain()...)
 	case arrival:
@@ -260,30 +262,40 @@ type shapePart struct {
 	of     member
 }
 
-// give hands the records over, unless one cannot be decoded. Their strings and bytes are parts of one piece each.
-func (p *answerParser) give(out *kinesis.GetRecordsOutput, m *memory) bool {
-	size := 0
-	for i := range p.list {
-		size += base64.StdEncoding.DecodedLen(p.list[i].data.len())
+// decode decodes the bytes of a record, as soon as its end is found and while it is in the processor's cache.
+func (p *answerParser) decode(text span) {
+	size := base64.StdEncoding.DecodedLen(text.len())
+	end := len(p.decoded)
+	p.reserve(size)
+	n, ok := decode(p.decoded[end:end+size], p.body[text.from:text.to])
+	p.decoded = p.decoded[:end+n]
+	p.fail(!ok)
+}
+
+// reserve makes room for a record's bytes, and for those of all that follow if the answer goes on much as it is up to here.
+func (p *answerParser) reserve(size int) {
+	need := len(p.decoded) + size
+	if need > cap(p.decoded) {
+		whole := int(int64(need) * int64(len(p.body)) / int64(max(p.at, 1)))
+		p.decoded = append(make([]byte, 0, max(need, whole+whole/8)), p.decoded...)
 	}
-	data := again(&m.bytes, size)
+}
+
+// give hands the records over. Their strings and bytes are parts of one piece each.
+func (p *answerParser) give(out *kinesis.GetRecordsOutput, m *memory) {
+	m.bytes = p.decoded
 	sequences := string(p.sequences)
 	strings, times := again(&m.sequences, len(p.list)), again(&m.arrivals, len(p.list))
 	out.Records = again(&m.answer, len(p.list))
-	begin := 0
+	data, begin := 0, 0
 	for i := range p.list {
 		r := &p.list[i]
-		n, ok := decode(data, p.body[r.data.from:r.data.to])
-		if !ok {
-			return false
-		}
 		strings[i] = sequences[begin:r.sequence]
 		times[i] = time.UnixMilli(r.arrival).UTC()
 		rec := &out.Records[i] // of an answer before; nobody sets anything else in it
-		rec.Data, rec.SequenceNumber, rec.ApproximateArrivalTimestamp = data[:n:n], &strings[i], &times[i]
-		data, begin = data[n:], r.sequence
+		rec.Data, rec.SequenceNumber, rec.ApproximateArrivalTimestamp = p.decoded[data:r.data:r.data], &strings[i], &times[i]
+		data, begin = r.data, r.sequence
 	}
-	return true
 }
 
 // decode decodes base64 and says whether it could. Line breaks in it, which decoders step over and JSON does not allow

@@ -78,7 +78,11 @@ func isPlain(text []byte) bool {
 // skipText steps over the rest of a string. One with an escape in it is left to the SDK, which knows which are allowed.
 func (p *answerParser) skipText() {
 	s := p.toQuote()
-	for _, c := range p.body[s.from:s.to] {
+	text := p.body[s.from:s.to]
+	if isPlain(text) {
+		return
+	}
+	for _, c := range text {
 		if c == '\\' || c < 0x20 {
 			p.fail(true)
 			return
