@@ -19,7 +19,7 @@ import (
 	"github.com/binlogstreamer/binlogstreamer/internal/testservers"
 )
 
-// output is what a child says; it is read while it grows.
+// output is what a child or a command says: several write to it, and it is read while it grows.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -46,7 +46,8 @@ type app struct {
 	stdout, stderr io.Writer
 }
 
-// execute runs one command and returns the exit code. It is main without the process, for tests.
+// execute runs one command and returns the exit code. It is main without the process, for tests. Several goroutines may write
+// to stderr at a time, as they may to a file.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command, err := parse(args, stdout, stderr)
 	if err != nil {

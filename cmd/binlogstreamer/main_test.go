@@ -55,7 +55,7 @@ func (r result) lastLine() string {
 // invoke runs the program in this process.
 func invoke(t *testing.T, args ...string) result {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr output
 	code := execute(t.Context(), args, &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }

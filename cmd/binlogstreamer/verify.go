@@ -208,18 +208,19 @@ func (d *display) show(p verify.Progress) {
 	_ = d.bar.Set64(p.Done) // a bar that cannot be drawn is no reason to stop
 }
 
+// line writes a line at once, since the log goes to the same place.
 func (d *display) line(p verify.Progress) {
-	fmt.Fprintf(d.out, "verify: %s", p.Phase)
+	line := "verify: " + p.Phase
 	switch {
 	case p.Total > 0:
-		fmt.Fprintf(d.out, ": %d of about %d %s", p.Done, p.Total, p.Unit)
+		line += fmt.Sprintf(": %d of about %d %s", p.Done, p.Total, p.Unit)
 	case p.Unit != "":
-		fmt.Fprintf(d.out, ": %d %s", p.Done, p.Unit)
+		line += fmt.Sprintf(": %d %s", p.Done, p.Unit)
 	}
 	if p.Note != "" {
-		fmt.Fprintf(d.out, " (%s)", p.Note)
+		line += " (" + p.Note + ")"
 	}
-	fmt.Fprintln(d.out)
+	fmt.Fprintln(d.out, line)
 }
 
 func (d *display) end() {

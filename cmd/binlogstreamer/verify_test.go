@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -153,7 +153,7 @@ func (s *shop) running() (stop func()) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan int)
-	var stderr bytes.Buffer
+	var stderr output
 	go func() { done <- execute(ctx, []string{"run", "-c", s.file}, io.Discard, &stderr) }()
 	var once sync.Once
 	stop = func() {
@@ -266,7 +266,7 @@ func TestVerifyWhileWriting(t *testing.T) {
 
 // trigger is a writer that calls fn when it is given some text.
 type trigger struct {
-	bytes.Buffer
+	output
 	text string
 	fn   func()
 }
@@ -275,7 +275,7 @@ func (w *trigger) Write(p []byte) (int, error) {
 	if strings.Contains(string(p), w.text) {
 		w.fn()
 	}
-	return w.Buffer.Write(p)
+	return w.output.Write(p)
 }
 
 // TestVerifyGoesOn goes on where an interrupted verify was, finds a damaged object, and does without one that is gone.
@@ -359,5 +359,25 @@ func TestVerifyBehind(t *testing.T) {
 	}
 	if r := invoke(t, "verify", "-c", s.file, "--sample", "120%"); r.code != exitUsage {
 		t.Errorf("exit code %d, %s", r.code, r.stderr)
+	}
+}
+
+// writes keeps what each write was.
+type writes []string
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, string(p))
+	return len(p), nil
+}
+
+// TestDisplayWritesWholeLines: a line in two writes could have one of the log between them.
+func TestDisplayWritesWholeLines(t *testing.T) {
+	var got writes
+	d := newDisplay(&got)
+	d.show(verify.Progress{Phase: "listing objects", Unit: "objects", Done: 4})
+	d.show(verify.Progress{Phase: "comparing rows", Unit: "rows", Done: 3, Total: 9, Note: "again"})
+	d.show(verify.Progress{Phase: "comparing rows", Unit: "rows", Done: 4, Total: 9}) // too soon
+	if want := (writes{"verify: listing objects: 4 objects\n", "verify: comparing rows: 3 of about 9 rows (again)\n"}); !slices.Equal(got, want) {
+		t.Errorf("it writes %q, want %q", got, want)
 	}
 }
