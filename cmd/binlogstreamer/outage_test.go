@@ -2,11 +2,9 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +30,7 @@ type relayed struct {
 	livePipeline
 	server                             *testservers.MySQLServer
 	source, stream, destination, store *cutOff
-	log                                *syncBuffer
+	log                                *output
 }
 
 func startRelayed(t *testing.T) *relayed {
@@ -43,7 +41,7 @@ func startRelayed(t *testing.T) *relayed {
 	kinesis.CreateStream(t, "tickets", 2)
 	s3.CreateBucket(t, "tickets")
 	plain := func(endpoint string) string { return strings.TrimPrefix(endpoint, "http://") }
-	r := &relayed{server: testservers.MariaDB(t), log: &syncBuffer{}}
+	r := &relayed{server: testservers.MariaDB(t), log: new(output)}
 	r.source, r.stream = behindRelay(t, r.server.Addr()), behindRelay(t, plain(kinesis.Endpoint))
 	r.destination, r.store = behindRelay(t, plain(s3.Endpoint)), behindRelay(t, plain(dynamo.Endpoint))
 	r.server.MustExec(t, "CREATE DATABASE a", "CREATE TABLE a.t (id INT PRIMARY KEY, v VARCHAR(20))")
@@ -65,25 +63,11 @@ func startRelayed(t *testing.T) *relayed {
 	return r
 }
 
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex // covers all
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
 // lines gives what was logged behind an offset, and the offset behind that.
-func (b *syncBuffer) lines(t *testing.T, from int) (lines []map[string]any, end int) {
+func (o *output) lines(t *testing.T, from int) (lines []map[string]any, end int) {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	text := b.buf.Bytes()
-	s := bufio.NewScanner(bytes.NewReader(text[from:]))
+	text := o.String()
+	s := bufio.NewScanner(strings.NewReader(text[from:]))
 	for s.Scan() {
 		var line map[string]any
 		if err := json.Unmarshal(s.Bytes(), &line); err != nil {
