@@ -149,8 +149,19 @@ func (d *daemon) wait(limit time.Duration) int {
 // stop ends the process with SIGTERM, which must save everything and exit with 0.
 func (d *daemon) stop() {
 	d.t.Helper()
+	d.wantDone(d.terminate())
+}
+
+// terminate ends the process with SIGTERM and gives its exit code.
+func (d *daemon) terminate() int {
+	d.t.Helper()
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
-	if code := d.wait(40 * time.Second); code != 0 {
+	return d.wait(40 * time.Second)
+}
+
+func (d *daemon) wantDone(code int) {
+	d.t.Helper()
+	if code != 0 {
 		d.t.Errorf("%v: exit code %d after SIGTERM\n%s", d.args, code, tail(d.log, 4000))
 	}
 }
